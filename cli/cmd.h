@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PUBSUB_CLI_CMD_H
+#define PUBSUB_CLI_CMD_H
+
+/* The commands. One table (commands.c) feeds parsing, --help, manual pages and completion. */
+
+#include "exit.h"
+#include "opt.h"
+
+typedef struct cli_example {
+    const char *line; /* what to type; NULL ends the list */
+    const char *what; /* one line */
+} cli_example;
+
+typedef struct cli_command {
+    const char *name;        /* NULL ends the table */
+    const char *synopsis;    /* "TOPIC [BODY]" */
+    const char *summary;     /* one line without final stop */
+    const char *description; /* paragraphs separated by an empty line; may be NULL */
+    const cli_option *options;
+    const cli_option *shared; /* cli_broker_options, cli_plain_options */
+    const cli_example *examples;
+    int (*run)(const cli_args *args); /* returns an exit code */
+    const char *more_title; /* a further part of the help, NULL = none */
+    const char *more;       /* its text: lines that are shown as they are */
+} cli_command;
+
+extern const cli_command cli_commands[];
+extern const cli_option cli_broker_options[]; /* for commands that talk to a broker */
+extern const cli_option cli_plain_options[];  /* for the others */
+
+const cli_command *cli_command_find(const char *name);
+/* The row's text, or bench's own. */
+const char *cli_command_synopsis(const cli_command *command);
+const char *cli_command_description(const cli_command *command);
+/* Whether it is to be shown: bench is not when it was left out. */
+bool cli_command_is_built(const cli_command *command);
+/* Whether it is a row of the command's table that gives the option its meaning there. */
+bool cli_option_is_shadowed(const cli_command *command, const cli_option *row);
+
+int cmd_pub(const cli_args *args);
+int cmd_sub(const cli_args *args);
+int cmd_caps(const cli_args *args);
+int cmd_version(const cli_args *args);
+int cmd_help(const cli_args *args);
+int cmd_completion(const cli_args *args);
+
+/* bench brings its own rows: all of these have weak stand-ins in bench_none.c, which cmd_bench.c
+ * overrides. A table whose first row has no name hides the command. */
+int cmd_bench(const cli_args *args);
+extern const cli_option cli_bench_options[];
+extern const cli_example cli_bench_examples[];
+extern const char *const cli_bench_synopsis;
+extern const char *const cli_bench_description;
+
+#endif

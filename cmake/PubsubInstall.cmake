@@ -1,0 +1,54 @@
+# Installed files: both libraries, the headers, programs, pkg-config file, CMake package, and the man
+# pages and completions when the build produced them.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS pubsub pubsub_static EXPORT pubsubTargets
+    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/core/include/pubsub"
+    DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
+foreach(program pubsub_cli pubsub_bridge)
+    if(TARGET ${program})
+        install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+    endif()
+endforeach()
+
+# pkg-config: "name>=version" of a pkg-config module becomes "name >= version".
+get_property(requires GLOBAL PROPERTY PUBSUB_PC_REQUIRES)
+list(PREPEND requires libuv)
+set(pc_requires "")
+set(PUBSUB_CONFIG_PACKAGES "    pkg_check_modules(LIBUV QUIET IMPORTED_TARGET libuv)\n")
+foreach(module IN LISTS requires)
+    string(REGEX REPLACE "([<>=]+)" " \\1 " spaced "${module}")
+    list(APPEND pc_requires "${spaced}")
+    if(NOT module STREQUAL "libuv")
+        string(MAKE_C_IDENTIFIER "PUBSUB_${module}" prefix)
+        string(APPEND PUBSUB_CONFIG_PACKAGES
+            "    pkg_check_modules(${prefix} QUIET IMPORTED_TARGET \"${module}\")\n")
+    endif()
+endforeach()
+list(JOIN pc_requires ", " PUBSUB_PC_REQUIRES)
+file(RELATIVE_PATH PUBSUB_PC_TO_PREFIX
+    "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+string(REGEX REPLACE "/$" "" PUBSUB_PC_TO_PREFIX "${PUBSUB_PC_TO_PREFIX}")
+configure_file(cmake/pubsub.pc.in pubsub.pc @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/pubsub.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+# CMake package.
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/pubsub")
+configure_package_config_file(cmake/pubsubConfig.cmake.in pubsubConfig.cmake
+    INSTALL_DESTINATION "${package_dir}")
+write_basic_package_version_file(pubsubConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/pubsubConfig.cmake"
+    "${PROJECT_BINARY_DIR}/pubsubConfigVersion.cmake" DESTINATION "${package_dir}")
+install(EXPORT pubsubTargets NAMESPACE pubsub:: DESTINATION "${package_dir}")
+
+# Man pages and completions are made by the programs themselves, from their own tables.
+install(DIRECTORY "${PROJECT_BINARY_DIR}/man/" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1"
+    OPTIONAL FILES_MATCHING PATTERN "*.1")
+install(FILES "${PROJECT_BINARY_DIR}/completions/pubsub.bash" OPTIONAL RENAME pubsub
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+install(FILES "${PROJECT_BINARY_DIR}/completions/pubsub.zsh" OPTIONAL RENAME _pubsub
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
+install(FILES "${PROJECT_BINARY_DIR}/completions/pubsub.fish" OPTIONAL
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/internal.h"
+
+#include "base/clock.h"
+#include "log/log.h"
+
+#include <string.h>
+
+/* From the adapter's block to the ready queue of a subscription. */
+
+static uint32_t size_of(const pubsub_spi_message *spi)
+{
+    size_t size = sizeof(pubsub_message) + spi->topic.len + spi->payload.len + spi->key.len +
+                  spi->content_type.len + spi->reply_to.len + spi->correlation.len;
+    for (uint32_t i = 0; i < spi->header_count; i++) {
+        size += sizeof(pubsub_header) + spi->headers[i].name.len + spi->headers[i].value.len;
+    }
+    return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+}
+
+void pubsub__settle_here(pubsub_client *client, pubsub_message *message,
+                         enum pubsub__verdict verdict)
+{
+    atomic_store_explicit(&message->verdict, (unsigned char)verdict, memory_order_relaxed);
+    pubsub__message_push(&client->io_settled, message);
+}
+
+/* @locks lock held. Only what has no ack survives a new generation: nobody sends it again. */
+static void clear_locked(pubsub_client *client, pubsub_subscription *sub, bool all)
+{
+    pubsub__message_list kept = {NULL, NULL, 0};
+    pubsub_message *message = NULL;
+    while ((message = pubsub__message_pop(&sub->ready)) != NULL) {
+        if (!all && (message->spi.flags & PUBSUB_SPI_NO_ACK)) {
+            pubsub__message_push(&kept, message);
+            continue;
+        }
+        client->ready_messages--;
+        pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
+    }
+    sub->ready = kept;
+}
+
+void pubsub__deliver_clear(pubsub_client *client, pubsub_subscription *sub, bool all)
+{
+    pthread_mutex_lock(&client->lock);
+    clear_locked(client, sub, all);
+    pubsub__ready_changed(client);
+    pthread_mutex_unlock(&client->lock);
+}
+
+static bool matches(const pubsub_subscription *sub, pubsub_bytes topic)
+{
+    const pubsub_subscribe_request *request = &sub->spi.request;
+    for (size_t i = 0; i < request->pattern_count; i++) {
+        if (pubsub_topic_matches(request->patterns[i].data, request->patterns[i].len, topic.data,
+                                 topic.len)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tell_filtered(pubsub_client *client, pubsub_subscription *sub)
+{
+    sub->filtered++;
+    if (sub->filtered > 100 && sub->filtered > 10 * sub->matched && !sub->filtered_told) {
+        sub->filtered_told = true;
+        pubsub__log(PUBSUB_LOG_WARN, client->adapter->name,
+                    "'%s': more than ten messages arrive for each one that matches; a narrower "
+                    "pattern or another layout of topics would save that",
+                    (const char *)sub->patterns[0].data);
+    }
+}
+
+/* One gap for each time the credit runs out, not for each message. */
+static void overflow(pubsub_client *client, pubsub_subscription *sub)
+{
+    pubsub__count(client, overflowed, 1);
+    if (!sub->overflowing) {
+        sub->overflowing = true;
+        pubsub_gap gap = {"overflow: handlers are slower than the messages",
+                          PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};
+        pubsub_sink_gap(&client->sink, &sub->spi, &gap);
+    }
+}
+
+/* What becomes of one message before any handler sees it. */
+static bool wanted(pubsub_client *client, pubsub_subscription *sub, pubsub_message *message,
+                   uint64_t *wall)
+{
+    const pubsub_spi_message *spi = &message->spi;
+    if ((spi->flags & PUBSUB_SPI_FILTER) && !matches(sub, spi->topic)) {
+        pubsub__count(client, filtered, 1);
+        tell_filtered(client, sub);
+        pubsub__settle_here(client, message, PUBSUB__ACK);
+        return false;
+    }
+    sub->matched++;
+    if (spi->expires_ns != 0) {
+        *wall = *wall != 0 ? *wall : pubsub__clock_wall_ns();
+        if (spi->expires_ns <= *wall) {
+            pubsub__count(client, expired, 1);
+            pubsub__settle_here(client, message, PUBSUB__ACK);
+            return false;
+        }
+    }
+    if (spi->flags & PUBSUB_SPI_NO_ACK) {
+        if (sub->credit_used >= sub->spi.request.prefetch || sub->credit_bytes <= 0) {
+            overflow(client, sub);
+            pubsub__settle_here(client, message, PUBSUB__DONE);
+            return false;
+        }
+        return true;
+    }
+    if (sub->spi.request.max_attempts != 0 && spi->attempt > sub->spi.request.max_attempts) {
+        pubsub__dead_letter_start(client, message); /* its handlers crashed each time */
+        return false;
+    }
+    if (spi->attempt > 1) {
+        pubsub__count(client, redelivered, 1);
+    }
+    return true;
+}
+
+static void init_message(pubsub_subscription *sub, pubsub_block *block, pubsub_message *message)
+{
+    message->block = block;
+    message->next = message->prev = NULL;
+    message->due_ns = 0;
+    message->nack_delay = 0;
+    message->reason = NULL;
+    message->generation = sub->generation;
+    message->size = size_of(&message->spi);
+    message->manual = false;
+    atomic_store_explicit(&message->refs, 1, memory_order_relaxed);
+    atomic_store_explicit(&message->verdict, PUBSUB__UNSETTLED, memory_order_relaxed);
+}
+
+pubsub_block *pubsub_sink_block(pubsub_sink *sink, size_t messages, size_t min_bytes)
+{
+    return pubsub__block_new(sink->client->blocks, messages, min_bytes);
+}
+
+void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription *subscription,
+                          pubsub_block *block)
+{
+    pubsub_client *client = sink->client;
+    pubsub_subscription *sub = (pubsub_subscription *)(void *)subscription;
+    if (block == NULL || block->count == 0 || sub->state == PUBSUB__SUB_ENDED) {
+        pubsub_block_discard(block);
+        return;
+    }
+    block->owner = sub;
+    pubsub__subscription_ref(sub);
+    atomic_store_explicit(&block->refs, block->count, memory_order_relaxed);
+    pubsub__message_list list = {NULL, NULL, 0};
+    uint64_t wall = 0;
+    uint64_t bytes = 0;
+    const pubsub_spi_message *last = &block->messages[block->count - 1].spi;
+    if (last->position[0] != UINT64_MAX || last->position[1] != UINT64_MAX) {
+        subscription->delivered.word[0] = last->position[0];
+        subscription->delivered.word[1] = last->position[1];
+        subscription->delivered.adapter = client->adapter;
+    }
+    uint32_t count = block->count;
+    for (uint32_t i = 0; i < count; i++) {
+        pubsub_message *message = &block->messages[i];
+        init_message(sub, block, message);
+        bytes += message->spi.payload.len;
+        if (wanted(client, sub, message, &wall)) {
+            pubsub__message_push(&list, message);
+        }
+        sub->credit_used++;
+        sub->credit_bytes -= message->size;
+    }
+    pubsub__count(client, received, count);
+    pubsub__count(client, received_bytes, bytes);
+    if (list.head != NULL) {
+        pthread_mutex_lock(&client->lock);
+        client->ready_messages += list.count;
+        pubsub__message_append(&sub->ready, &list);
+        pubsub__ready_sub(client, sub);
+        pthread_mutex_unlock(&client->lock);
+    }
+    if (client->io_settled.head != NULL) {
+        pubsub__turn_soon(client);
+    }
+}
+
+bool pubsub_sink_credit(pubsub_sink *sink, pubsub_spi_subscription *subscription,
+                        uint32_t *messages, uint64_t *bytes)
+{
+    pubsub_subscription *sub = (pubsub_subscription *)(void *)subscription;
+    (void)sink;
+    int64_t left = (int64_t)sub->spi.request.prefetch - (int64_t)sub->credit_used;
+    bool some = left > 0 && sub->credit_bytes > 0;
+    *messages = some ? (uint32_t)left : 0;
+    *bytes = some ? (uint64_t)sub->credit_bytes : 0;
+    sub->starved = sub->starved || !some;
+    return some;
+}
+
+/* ---- getters ---- */
+
+static const pubsub_spi_message *spi_of(const pubsub_message *message)
+{
+    return &message->spi;
+}
+
+pubsub_bytes pubsub_message_topic(const pubsub_message *message)
+{
+    return spi_of(message)->topic;
+}
+
+pubsub_bytes pubsub_message_payload(const pubsub_message *message)
+{
+    return spi_of(message)->payload;
+}
+
+pubsub_bytes pubsub_message_key(const pubsub_message *message)
+{
+    return spi_of(message)->key;
+}
+
+bool pubsub_message_has_key(const pubsub_message *message)
+{
+    return spi_of(message)->key.data != NULL;
+}
+
+pubsub_bytes pubsub_message_content_type(const pubsub_message *message)
+{
+    return spi_of(message)->content_type;
+}
+
+pubsub_bytes pubsub_message_reply_to(const pubsub_message *message)
+{
+    return spi_of(message)->reply_to;
+}
+
+pubsub_bytes pubsub_message_correlation(const pubsub_message *message)
+{
+    return spi_of(message)->correlation;
+}
+
+size_t pubsub_message_header_count(const pubsub_message *message)
+{
+    return spi_of(message)->header_count;
+}
+
+pubsub_header pubsub_message_header(const pubsub_message *message, size_t index)
+{
+    pubsub_header none = {{NULL, 0}, {NULL, 0}};
+    return index < spi_of(message)->header_count ? spi_of(message)->headers[index] : none;
+}
+
+pubsub_bytes pubsub_message_header_find(const pubsub_message *message, const char *name)
+{
+    size_t len = strlen(name);
+    for (uint32_t i = 0; i < spi_of(message)->header_count; i++) {
+        const pubsub_header *header = &spi_of(message)->headers[i];
+        if (header->name.len == len && memcmp(header->name.data, name, len) == 0) {
+            return header->value;
+        }
+    }
+    return (pubsub_bytes){NULL, 0};
+}
+
+pubsub_qos pubsub_message_qos(const pubsub_message *message)
+{
+    return (pubsub_qos)spi_of(message)->qos;
+}
+
+bool pubsub_message_is_retained(const pubsub_message *message)
+{
+    return spi_of(message)->flags & PUBSUB_SPI_RETAINED;
+}
+
+bool pubsub_message_is_redelivered(const pubsub_message *message)
+{
+    return (spi_of(message)->flags & PUBSUB_SPI_REDELIVERED) || spi_of(message)->attempt > 1;
+}
+
+bool pubsub_message_is_tombstone(const pubsub_message *message)
+{
+    return spi_of(message)->flags & PUBSUB_SPI_TOMBSTONE;
+}
+
+uint32_t pubsub_message_attempt(const pubsub_message *message)
+{
+    return spi_of(message)->attempt;
+}
+
+uint64_t pubsub_message_timestamp_ns(const pubsub_message *message)
+{
+    return spi_of(message)->timestamp_ns;
+}
+
+uint64_t pubsub_message_expires_ns(const pubsub_message *message)
+{
+    return spi_of(message)->expires_ns;
+}
+
+pubsub_position pubsub_message_position(const pubsub_message *message)
+{
+    pubsub_position position = PUBSUB_POSITION_NONE;
+    const pubsub_subscription *sub = message->block->owner;
+    const uint64_t *word = spi_of(message)->position;
+    if (sub != NULL && (word[0] != UINT64_MAX || word[1] != UINT64_MAX)) {
+        position.word[0] = word[0];
+        position.word[1] = word[1];
+        position.adapter = sub->client->adapter;
+    }
+    return position;
+}
+
+pubsub_subscription *pubsub_message_subscription(const pubsub_message *message)
+{
+    return message->block->owner;
+}
+
+size_t pubsub_position_text(const pubsub_position *position, char *text, size_t size)
+{
+    if (size > 0) {
+        text[0] = '\0';
+    }
+    if (position->adapter == NULL || position->adapter->position_text == NULL) {
+        return 0;
+    }
+    return position->adapter->position_text(position, text, size);
+}
+
+pubsub_err pubsub_message_to_publication(const pubsub_message *message, pubsub_header *headers,
+                                         size_t header_capacity, pubsub_publication *out)
+{
+    if (message == NULL || out == NULL) {
+        return PUBSUB_EINVAL;
+    }
+    const pubsub_spi_message *spi = spi_of(message);
+    if (spi->header_count > header_capacity) {
+        return PUBSUB_ETOOBIG;
+    }
+    pubsub_publication pub = PUBSUB_PUBLICATION_INIT;
+    pub.topic = spi->topic;
+    pub.payload = spi->payload;
+    pub.key = spi->key;
+    pub.content_type = spi->content_type;
+    pub.reply_to = spi->reply_to;
+    pub.correlation = spi->correlation;
+    pub.qos = (pubsub_qos)spi->qos;
+    pub.flags = spi->flags & PUBSUB_SPI_TOMBSTONE ? PUBSUB_PUBLISH_TOMBSTONE : 0;
+    if (spi->header_count > 0) {
+        memcpy(headers, spi->headers, spi->header_count * sizeof *headers);
+        pub.headers = headers;
+        pub.header_count = spi->header_count;
+    }
+    *out = pub;
+    return PUBSUB_OK;
+}

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/internal.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+/* From a handler's verdict to the broker: acks, nacks, redelivery, credit. */
+
+#define ACK_BATCH 256u
+
+/* ---- the user's side ---- */
+
+void pubsub__outstanding_add(pubsub_subscription *sub, pubsub_message *message)
+{
+    message->prev = NULL;
+    message->next = sub->outstanding;
+    if (sub->outstanding != NULL) {
+        sub->outstanding->prev = message;
+    }
+    sub->outstanding = message;
+    message->manual = true;
+    sub->client->unsettled++;
+}
+
+static void outstanding_remove(pubsub_subscription *sub, pubsub_message *message)
+{
+    if (message->prev != NULL) {
+        message->prev->next = message->next;
+    } else {
+        sub->outstanding = message->next;
+    }
+    if (message->next != NULL) {
+        message->next->prev = message->prev;
+    }
+    message->next = message->prev = NULL;
+    sub->client->unsettled--;
+}
+
+void pubsub__settle_locked(pubsub_client *client, pubsub_message *message)
+{
+    bool first = client->settled.head == NULL;
+    pubsub__message_push(&client->settled, message);
+    client->settling++;
+    if (first) {
+        pubsub__wake(client);
+    }
+}
+
+/* @locks lock held */
+static pubsub_err settle(pubsub_subscription *sub, pubsub_message *message,
+                         enum pubsub__verdict verdict)
+{
+    if (sub->ended) {
+        return PUBSUB_ECLOSED;
+    }
+    if (!message->manual ||
+        atomic_load_explicit(&message->verdict, memory_order_relaxed) != PUBSUB__UNSETTLED) {
+        return PUBSUB_ESTATE;
+    }
+    atomic_store_explicit(&message->verdict, (unsigned char)verdict, memory_order_relaxed);
+    outstanding_remove(sub, message);
+    pubsub__settle_locked(sub->client, message);
+    return PUBSUB_OK;
+}
+
+pubsub_err pubsub_message_ack(pubsub_message *message)
+{
+    return message == NULL ? PUBSUB_EINVAL : pubsub_message_ack_batch(&message, 1);
+}
+
+pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, size_t count)
+{
+    if (messages == NULL && count > 0) {
+        return PUBSUB_EINVAL;
+    }
+    pubsub_err rc = PUBSUB_OK;
+    pubsub_client *locked = NULL;
+    for (size_t i = 0; i < count; i++) {
+        pubsub_subscription *sub = messages[i]->block->owner;
+        pubsub_client *client = sub->client;
+        if (client != locked) {
+            if (locked != NULL) {
+                pthread_mutex_unlock(&locked->lock);
+            }
+            if (pubsub__client_forked(client)) {
+                return PUBSUB_ESTATE;
+            }
+            pthread_mutex_lock(&client->lock);
+            locked = client;
+        }
+        pubsub_err one = settle(sub, messages[i], PUBSUB__ACK);
+        bool matters = one == PUBSUB_ECLOSED || count == 1;
+        rc = rc == PUBSUB_OK && matters ? one : rc;
+    }
+    if (locked != NULL) {
+        pthread_mutex_unlock(&locked->lock);
+    }
+    return rc;
+}
+
+pubsub_err pubsub_message_nack(pubsub_message *message, pubsub_duration_ms delay,
+                               const char *reason)
+{
+    if (message == NULL) {
+        return PUBSUB_EINVAL;
+    }
+    pubsub_subscription *sub = message->block->owner;
+    pubsub_client *client = sub->client;
+    if (pubsub__client_forked(client)) {
+        return PUBSUB_ESTATE;
+    }
+    char *copy = reason == NULL ? NULL : pubsub__strndup(reason, strnlen(reason, 200));
+    pthread_mutex_lock(&client->lock);
+    message->nack_delay = delay < 0 ? sub->nack_delay : delay;
+    pubsub_err rc = settle(sub, message, PUBSUB__NACK);
+    if (rc == PUBSUB_OK) {
+        message->reason = copy;
+        copy = NULL;
+    }
+    pthread_mutex_unlock(&client->lock);
+    pubsub__free(copy);
+    return rc;
+}
+
+pubsub_message *pubsub_message_ref(pubsub_message *message)
+{
+    if (message != NULL) {
+        atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+    }
+    return message;
+}
+
+void pubsub_message_unref(pubsub_message *message)
+{
+    if (message == NULL ||
+        atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    /* Settled and processed long ago; its bytes go back to the credit, unless nobody counts any more. */
+    pubsub_subscription *sub = message->block->owner;
+    pubsub_client *client = sub->client;
+    bool counts = false;
+    if (!pubsub__client_forked(client)) {
+        pthread_mutex_lock(&client->lock);
+        counts = !sub->ended && client->io_running;
+        if (counts) {
+            atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
+            pubsub__settle_locked(client, message);
+        }
+        pthread_mutex_unlock(&client->lock);
+    }
+    if (!counts) {
+        pubsub__block_drop(message->block, 1);
+    }
+}
+
+/* ---- held messages: a binary heap by due time ---- */
+
+static void heap_swap(pubsub__held *held, size_t a, size_t b)
+{
+    pubsub_message *keep = held->items[a];
+    held->items[a] = held->items[b];
+    held->items[b] = keep;
+}
+
+static void heap_down(pubsub__held *held, size_t at)
+{
+    for (;;) {
+        size_t least = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < held->count; child++) {
+            if (held->items[child]->due_ns < held->items[least]->due_ns) {
+                least = child;
+            }
+        }
+        if (least == at) {
+            return;
+        }
+        heap_swap(held, at, least);
+        at = least;
+    }
+}
+
+void pubsub__held_add(pubsub_client *client, pubsub_message *message, pubsub_duration_ms delay)
+{
+    pubsub__held *held = &client->held;
+    if (held->count == held->capacity) {
+        size_t more = held->capacity == 0 ? 64 : held->capacity * 2;
+        pubsub_message **items = pubsub__realloc(held->items, more * sizeof(pubsub_message *));
+        if (items == NULL) { /* no memory to wait in: deliver again at once */
+            delay = 0;
+            if (held->capacity == 0) {
+                pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
+                return;
+            }
+            held->items[0]->due_ns = 0;
+            pubsub__held_due(client, 1);
+        } else {
+            held->items = items;
+            held->capacity = more;
+        }
+    }
+    message->due_ns = pubsub__clock_mono_ns() + (uint64_t)(delay < 0 ? 0 : delay) * 1000000u;
+    size_t at = held->count++;
+    held->items[at] = message;
+    while (at > 0 && held->items[(at - 1) / 2]->due_ns > held->items[at]->due_ns) {
+        heap_swap(held, at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+}
+
+static pubsub_message *heap_take(pubsub__held *held)
+{
+    pubsub_message *message = held->items[0];
+    held->items[0] = held->items[--held->count];
+    heap_down(held, 0);
+    return message;
+}
+
+/* Its delay is over: back into the ready queue, one attempt later. */
+static void deliver_again(pubsub_client *client, pubsub_message *message)
+{
+    pubsub_subscription *sub = message->block->owner;
+    atomic_store_explicit(&message->verdict, PUBSUB__UNSETTLED, memory_order_relaxed);
+    message->manual = false;
+    message->spi.attempt += message->spi.attempt > 0 ? 1 : 2;
+    message->spi.flags |= PUBSUB_SPI_REDELIVERED;
+    pubsub__free(message->reason);
+    message->reason = NULL;
+    pubsub__count(client, redelivered, 1);
+    pthread_mutex_lock(&client->lock);
+    pubsub__message_push(&sub->ready, message);
+    client->ready_messages++;
+    pubsub__ready_sub(client, sub);
+    pthread_mutex_unlock(&client->lock);
+}
+
+void pubsub__held_due(pubsub_client *client, uint64_t now_ns)
+{
+    while (client->held.count > 0 && client->held.items[0]->due_ns <= now_ns) {
+        deliver_again(client, heap_take(&client->held));
+    }
+}
+
+uint64_t pubsub__held_next_due(const pubsub_client *client)
+{
+    return client->held.count > 0 ? client->held.items[0]->due_ns : PUBSUB__FOREVER_NS;
+}
+
+void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription)
+{
+    pubsub__held *held = &client->held;
+    size_t kept = 0;
+    for (size_t i = 0; i < held->count; i++) {
+        pubsub_message *message = held->items[i];
+        if (subscription == NULL || message->block->owner == subscription) {
+            pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
+        } else {
+            held->items[kept++] = message;
+        }
+    }
+    held->count = kept;
+    for (size_t i = kept / 2; i-- > 0;) {
+        heap_down(held, i);
+    }
+}
+
+/* ---- on the I/O thread ---- */
+
+struct acks {
+    pubsub_client *client;
+    pubsub_spi_ack items[ACK_BATCH];
+    size_t count;
+};
+
+static void acks_send(struct acks *acks)
+{
+    if (acks->count > 0) {
+        acks->client->adapter->ack(acks->client->instance, acks->items, acks->count);
+        acks->count = 0;
+    }
+}
+
+static void acks_add(struct acks *acks, const pubsub_message *message, pubsub_spi_settle settle)
+{
+    pubsub_subscription *sub = message->block->owner;
+    if (sub->state == PUBSUB__SUB_ENDED || (message->spi.flags & PUBSUB_SPI_NO_ACK)) {
+        return;
+    }
+    if (message->generation != sub->generation) {
+        pubsub__count(acks->client, stale_acks, 1);
+        return;
+    }
+    if (acks->count == ACK_BATCH) {
+        acks_send(acks);
+    }
+    pubsub_spi_ack *ack = &acks->items[acks->count++];
+    ack->subscription = &sub->spi;
+    ack->token = message->spi.token;
+    ack->position[0] = message->spi.position[0];
+    ack->position[1] = message->spi.position[1];
+    ack->settle = settle;
+    ack->delay_ms = message->nack_delay;
+}
+
+/* The core is through with a message: its credit goes back, its bytes when no caller keeps them. */
+static void let_go(pubsub_message *message)
+{
+    pubsub_subscription *sub = message->block->owner;
+    pubsub__free(message->reason);
+    message->reason = NULL;
+    sub->credit_used--;
+    uint32_t size = message->size;
+    if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1) {
+        sub->credit_bytes += size;
+        pubsub__block_drop(message->block, 1);
+    }
+}
+
+static void refused(struct acks *acks, pubsub_message *message)
+{
+    pubsub_client *client = acks->client;
+    pubsub_subscription *sub = message->block->owner;
+    pubsub__count(client, nacked, 1);
+    if (message->generation != sub->generation || sub->state == PUBSUB__SUB_ENDED) {
+        acks_add(acks, message, PUBSUB_SPI_NACK);
+        let_go(message);
+    } else if (pubsub__attempts_over(message)) {
+        pubsub__dead_letter_start(client, message);
+    } else if (sub->spi.native_nack) {
+        acks_add(acks, message, PUBSUB_SPI_NACK);
+        let_go(message);
+    } else {
+        pubsub__held_add(client, message, message->nack_delay);
+    }
+}
+
+static void process(struct acks *acks, pubsub_message *message)
+{
+    pubsub_subscription *sub = message->block->owner;
+    switch ((enum pubsub__verdict)atomic_load_explicit(&message->verdict, memory_order_relaxed)) {
+    case PUBSUB__ACK:
+        pubsub__count(acks->client, acked, 1);
+        acks_add(acks, message, PUBSUB_SPI_ACK);
+        let_go(message);
+        break;
+    case PUBSUB__NACK:
+        refused(acks, message);
+        break;
+    case PUBSUB__HAND_BACK:
+        acks_add(acks, message, PUBSUB_SPI_RELEASE);
+        let_go(message);
+        break;
+    case PUBSUB__RELEASED:
+        sub->credit_bytes += message->size;
+        pubsub__block_drop(message->block, 1);
+        break;
+    case PUBSUB__DONE:
+    case PUBSUB__UNSETTLED:
+        let_go(message);
+        break;
+    }
+}
+
+/* Tell adapters that wait for credit; not before it is worth a round trip. */
+static void offer_credit(pubsub_client *client)
+{
+    pubsub_subscription *next = NULL;
+    for (pubsub_subscription *sub = client->io_subs; sub != NULL; sub = next) {
+        next = sub->io_next;
+        if (!sub->starved || sub->state != PUBSUB__SUB_ACTIVE) {
+            continue;
+        }
+        uint32_t prefetch = sub->spi.request.prefetch;
+        bool enough = sub->credit_used <= prefetch - (prefetch + 3) / 4 &&
+                      sub->credit_bytes >= (int64_t)(sub->spi.request.prefetch_bytes / 4);
+        if (enough || sub->credit_used == 0) {
+            sub->starved = false;
+            sub->overflowing = false;
+            client->adapter->credit(client->instance, &sub->spi);
+        }
+    }
+}
+
+void pubsub__settle_take(pubsub_client *client)
+{
+    struct acks acks;
+    acks.client = client;
+    acks.count = 0;
+    for (;;) {
+        pubsub__message_list list = {NULL, NULL, 0};
+        pthread_mutex_lock(&client->lock);
+        size_t users = client->settled.count;
+        pubsub__message_append(&list, &client->settled);
+        pthread_mutex_unlock(&client->lock);
+        pubsub__message_append(&list, &client->io_settled);
+        if (list.head == NULL) {
+            break;
+        }
+        pubsub_message *message = NULL;
+        while ((message = pubsub__message_pop(&list)) != NULL) {
+            process(&acks, message);
+        }
+        acks_send(&acks);
+        pthread_mutex_lock(&client->lock);
+        client->settling -= users;
+        if (client->settling == 0) {
+            pthread_cond_broadcast(&client->state_cond);
+        }
+        pthread_mutex_unlock(&client->lock);
+    }
+    offer_credit(client);
+}

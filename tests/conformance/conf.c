@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+#include "conformance/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CASE_LIMIT_MS = 60000, MODES = 3 };
+
+/* One line of cmocka's table: a case in a mode. */
+typedef struct item {
+    const conf_suite *suite;
+    const conf_case *row;
+    kit_mode mode;
+    char name[128];
+} item;
+
+static const conf_adapter *adapter_under_test;
+static pubsub_caps declared;
+static unsigned proofs[PUBSUB_FEATURE_COUNT];
+static unsigned refusals[PUBSUB_FEATURE_COUNT];
+static bool mode_works[MODES];
+static bool filtered;
+
+/* ---- what cases use ------------------------------------------------------------------------ */
+
+bool conf_offers(const conf *t, uint64_t features)
+{
+    for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
+        if ((features >> i & 1) != 0 && t->caps.features[i].support == PUBSUB_REFUSED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void conf_skip(const conf *t, const char *why)
+{
+    print_message("             skipped: %s: %s\n", t->adapter->name, why);
+    skip();
+}
+
+void conf_proves(conf *t, uint64_t features)
+{
+    t->proven |= features;
+}
+
+const char *conf_text(conf *t, const char *format, ...)
+{
+    char *text = t->texts[t->text_count++ % (sizeof(t->texts) / sizeof(t->texts[0]))];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(t->texts[0]), format, args);
+    va_end(args);
+    return text;
+}
+
+const char *conf_topic(conf *t, const char *rest)
+{
+    return conf_text(t, "c%s/%s", t->unique, rest);
+}
+
+const char *conf_name(conf *t, const char *name)
+{
+    return conf_text(t, "%s-%s", name, t->unique);
+}
+
+kit_peer *conf_peer_with(conf *t, const char *options)
+{
+    return kit_peer_new(t->net, t->url, options);
+}
+
+kit_peer *conf_peer(conf *t)
+{
+    return conf_peer_with(t, NULL);
+}
+
+kit_child *conf_child(conf *t, size_t i, const char *role, const char *const *arguments)
+{
+    kit_child_end(&t->children[i]);
+    kit_child_start(&t->children[i], role, arguments);
+    return &t->children[i];
+}
+
+/* ---- numbered messages --------------------------------------------------------------------- */
+
+void conf_publish_many(kit_peer *peer, const char *topic, const char *prefix, size_t count)
+{
+    enum { BATCH = 100 };
+    char payloads[BATCH][48];
+    pubsub_publication batch[BATCH];
+    for (size_t done = 0; done < count;) {
+        pubsub_error error = PUBSUB_ERROR_INIT;
+        size_t n = count - done < BATCH ? count - done : BATCH;
+        size_t queued = 0;
+        for (size_t i = 0; i < n; i++) {
+            (void)snprintf(payloads[i], sizeof(payloads[i]), "%s%zu", prefix, done + i);
+            batch[i] = kit_publication(topic, payloads[i]);
+        }
+        KIT_OK(pubsub_client_publish_batch(peer->client, batch, n, kit_ms(KIT_PATIENCE), &queued,
+                                           &error),
+               &error);
+        assert_int_equal(queued, n);
+        done += n;
+    }
+}
+
+size_t conf_number(const kit_message *message, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    const char *text = message->payload.data;
+    char *end = NULL;
+    size_t number = 0;
+    if (message->payload.len <= len || strncmp(text, prefix, len) != 0) {
+        return SIZE_MAX;
+    }
+    number = strtoul(text + len, &end, 10);
+    return end == text + message->payload.len ? number : SIZE_MAX;
+}
+
+size_t conf_union(kit_sub *const *subs, size_t sub_count, const char *prefix, size_t count,
+                  size_t *total)
+{
+    size_t different = 0;
+    size_t all = 0;
+    bool *seen = test_calloc(count + 1, sizeof(*seen));
+    for (size_t s = 0; s < sub_count; s++) {
+        size_t have = kit_count(subs[s]);
+        for (size_t i = 0; i < have; i++) {
+            size_t number = conf_number(kit_at(subs[s], i), prefix);
+            if (number < count) {
+                all++;
+                different += seen[number] ? 0 : 1;
+                seen[number] = true;
+            }
+        }
+    }
+    test_free(seen);
+    if (total != NULL) {
+        *total = all;
+    }
+    return different;
+}
+
+void conf_expect_exactly(conf *t, kit_sub *sub, const char *prefix, size_t count)
+{
+    size_t next = 0;
+    KIT_AWAIT(t->net, kit_count(sub) >= count);
+    for (size_t i = 0; i < kit_count(sub); i++) {
+        size_t number = conf_number(kit_at(sub, i), prefix);
+        if (number != SIZE_MAX) {
+            assert_int_equal(number, next);
+            next++;
+        }
+    }
+    assert_int_equal(next, count);
+}
+
+void conf_fence(conf *t, kit_peer *publisher, const char *topic, kit_sub *sub)
+{
+    static unsigned fences;
+    const char *text = conf_text(t, "fence-%u", fences++);
+    (void)kit_store_text(publisher, topic, text);
+    KIT_AWAIT(t->net, kit_find(sub, text) != NULL);
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static void print_missing(const conf_case *row)
+{
+    for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
+        if ((row->needs >> i & 1) != 0 && declared.features[i].support == PUBSUB_REFUSED) {
+            print_message("             skipped: %s refuses %s (%s)\n", adapter_under_test->name,
+                          pubsub_feature_name((pubsub_feature)i), declared.features[i].note);
+        }
+    }
+}
+
+static int set_up(void **state)
+{
+    static unsigned runs;
+    const item *mine = *state;
+    conf *t = calloc(1, sizeof(*t));
+    if (t == NULL) {
+        return -1;
+    }
+    t->adapter = adapter_under_test;
+    t->net = &t->net_storage;
+    t->caps = declared;
+    kit_net_init(t->net, mine->mode);
+    (void)snprintf(t->unique, sizeof(t->unique), "%lx-%x-%x",
+                   (unsigned long)(kit_wall() / 1000000000u), (unsigned)getpid() & 0xffffu, runs++);
+    t->adapter->url(t->url, sizeof(t->url));
+    kit_watchdog(mine->name, CASE_LIMIT_MS);
+    *state = t;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    conf *t = *state;
+    for (size_t i = 0; i < sizeof(t->children) / sizeof(t->children[0]); i++) {
+        kit_child_end(&t->children[i]);
+    }
+    kit_net_fini(t->net);
+    kit_watchdog("", 0);
+    free(t);
+    return 0;
+}
+
+static void note_proofs(uint64_t features)
+{
+    for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
+        if ((features >> i & 1) != 0) {
+            bool offered = declared.features[i].support != PUBSUB_REFUSED;
+            ++*(offered ? &proofs[i] : &refusals[i]);
+        }
+    }
+}
+
+/* cmocka hands the test what set_up left; which case it is stands in the item before that. */
+static const item *current;
+
+static int set_up_item(void **state)
+{
+    current = *state;
+    return set_up(state);
+}
+
+static void run_item(void **state)
+{
+    conf *t = *state;
+    if (!mode_works[current->mode]) {
+        print_message("             skipped: this library cannot run in mode %s\n",
+                      kit_mode_name(current->mode));
+        skip();
+    }
+    if (!conf_offers(t, current->row->needs)) {
+        print_missing(current->row);
+        skip();
+    }
+    current->row->run(t);
+    note_proofs(current->row->proves | t->proven);
+}
+
+/* ---- the table of features ----------------------------------------------------------------- */
+
+/* What the API has no way to ask for yet. */
+static bool is_askable(unsigned feature)
+{
+    return feature != PUBSUB_FEATURE_DELAY && feature != PUBSUB_FEATURE_REQUEST_REPLY;
+}
+
+static const char *verdict(unsigned feature)
+{
+    bool offered = declared.features[feature].support != PUBSUB_REFUSED;
+    if (!is_askable(feature)) {
+        return "cannot be asked for yet";
+    }
+    if (offered) {
+        return proofs[feature] > 0 ? "proven" : "NOT PROVEN";
+    }
+    return refusals[feature] > 0 ? "proven refused" : "REFUSAL NOT PROVEN";
+}
+
+static void test_conformance_every_cell_is_proven(void **state)
+{
+    unsigned open = 0;
+    (void)state;
+    print_message("\n%-18s %-10s %-24s %s\n", "feature", adapter_under_test->name, "proof", "note");
+    for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
+        const char *text = verdict(i);
+        open += strstr(text, "NOT") != NULL ? 1 : 0;
+        print_message("%-18s %-10s %-24s %s\n", pubsub_feature_name((pubsub_feature)i),
+                      pubsub_support_name(declared.features[i].support), text,
+                      declared.features[i].note);
+    }
+    print_message("\n");
+    if (filtered) {
+        skip();
+    }
+    assert_int_equal(open, 0);
+}
+
+/* ---- the list of tests --------------------------------------------------------------------- */
+
+static void try_modes(void)
+{
+    for (int mode = 0; mode < MODES; mode++) {
+        kit_net net;
+        kit_peer *peer = NULL;
+        char url[CONF_URL_MAX];
+        kit_net_init(&net, (kit_mode)mode);
+        adapter_under_test->url(url, sizeof(url));
+        mode_works[mode] = kit_peer_try(&net, url, NULL, &peer, NULL) == PUBSUB_OK;
+        kit_net_fini(&net);
+    }
+}
+
+static size_t count_items(void)
+{
+    size_t count = 0;
+    for (const conf_suite *suite = conf_suites; suite->name != NULL; suite++) {
+        for (const conf_case *row = suite->cases; row->name != NULL; row++) {
+            count += MODES;
+        }
+    }
+    return count;
+}
+
+static size_t fill_items(item *items)
+{
+    size_t n = 0;
+    for (const conf_suite *suite = conf_suites; suite->name != NULL; suite++) {
+        for (const conf_case *row = suite->cases; row->name != NULL; row++) {
+            for (unsigned mode = 0; mode < MODES; mode++) {
+                if ((row->modes >> mode & 1) != 0) {
+                    items[n] = (item){suite, row, (kit_mode)mode, ""};
+                    (void)snprintf(items[n].name, sizeof(items[n].name), "%s.%s [%s]", suite->name,
+                                   row->name, kit_mode_name((kit_mode)mode));
+                    n++;
+                }
+            }
+        }
+    }
+    return n;
+}
+
+int conf_main(const conf_adapter *adapter, int argc, char **argv)
+{
+    char url[CONF_URL_MAX];
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    size_t room = count_items();
+    item *items = calloc(room + 1, sizeof(*items));
+    struct CMUnitTest *tests = calloc(room + 1, sizeof(*tests));
+    size_t count = 0;
+    int failed = 1;
+    kit_roles(argc, argv, conf_roles);
+    adapter_under_test = adapter;
+    adapter->url(url, sizeof(url));
+    if (items == NULL || tests == NULL ||
+        pubsub_caps_offline(url, NULL, &declared, &error) != PUBSUB_OK) {
+        (void)fprintf(stderr, "%s: %s\n", url, error.text);
+        goto out;
+    }
+    try_modes();
+    if (argc > 1) {
+        filtered = true;
+        cmocka_set_test_filter(argv[1]);
+    }
+    count = fill_items(items);
+    for (size_t i = 0; i < count; i++) {
+        tests[i] =
+            (struct CMUnitTest){items[i].name, run_item, set_up_item, tear_down, &items[i]};
+    }
+    tests[count] = (struct CMUnitTest){"every_cell_is_proven",
+                                       test_conformance_every_cell_is_proven, NULL, NULL, NULL};
+    failed = _cmocka_run_group_tests(adapter->name, tests, count + 1, NULL, NULL);
+out:
+    free(items);
+    free(tests);
+    return failed;
+}

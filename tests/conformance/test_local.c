@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "conformance/conf.h"
+
+#include <stdio.h>
+
+/* A new directory for each case. */
+static void fresh_place(char *url, size_t size)
+{
+    char path[KIT_PATH_MAX];
+    kit_dir_new(path);
+    (void)snprintf(url, size, "local:%s/bus", path);
+}
+
+/* A directory cannot be made below a device. */
+static void dead_place(char *url, size_t size)
+{
+    (void)snprintf(url, size, "local:/dev/null/bus");
+}
+
+int main(int argc, char **argv)
+{
+    static const conf_adapter local = {"local", fresh_place, dead_place};
+    return conf_main(&local, argc, argv);
+}
