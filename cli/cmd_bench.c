@@ -336,7 +336,7 @@ int cmd_bench(const cli_args *args)
     char *own_url = NULL;
     char dir[1024] = "";
     pubsub_error error = PUBSUB_ERROR_INIT;
-    int code = cli_setup_init(&setup, args, &over);
+    int code = cli_setup_init(&setup, args, NULL, &over);
     if (code != CLI_EXIT_OK || over) {
         goto out;
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/internal.h"
 
-#include "options/resolve.h"
+#include "log/log.h"
 
-#include <string.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 static const struct {
     const char *name;
@@ -45,4 +46,18 @@ pubsub_err pubsub_caps_offline(const char *url, const pubsub_options *options, p
         pubsub_client_free(client);
     }
     return rc;
+}
+
+void pubsub_sink_log(const pubsub_sink *sink, pubsub_log_level level, const char *format, ...)
+{
+    const char *component = sink->client->adapter->name;
+    if (!pubsub__log_enabled(level, component)) {
+        return;
+    }
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    pubsub__log_write(level, component, "%s", text);
 }

@@ -138,7 +138,7 @@ static pubsub_err parse_port(parser *in, const char *from, const char *to, uint1
     return PUBSUB_OK;
 }
 
-/* "[::1]": where the bracket closes. */
+/* "[::1]", "[fe80::1%25eth0]": where the bracket closes. */
 static pubsub_err parse_bracket(parser *in, const char *from, const char *to, const char **close)
 {
     for (const char *at = from + 1; at < to; at++) {
@@ -146,8 +146,9 @@ static pubsub_err parse_bracket(parser *in, const char *from, const char *to, co
             *close = at;
             return at == from + 1 ? fail(in, from, "empty host") : PUBSUB_OK;
         }
-        if (hex_value(*at) < 0 && strchr(":.", *at) == NULL && *at != '%' && !is_alpha(*at)) {
-            return fail(in, at, "character that no IPv6 address has");
+        bool percent = to - at > 2 && memcmp(at, "%25", 3) == 0;
+        if (!percent && hex_value(*at) < 0 && !is_alpha(*at) && strchr(":.-_~", *at) == NULL) {
+            return fail(in, at, "character that no IPv6 address has (%25 begins a zone)");
         }
     }
     return fail(in, from, "'[' without ']'");

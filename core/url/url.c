@@ -175,7 +175,12 @@ const char *pubsub_url_redacted(const pubsub_url *url, char *buf, size_t size)
     if (url->has_authority) {
         put_authority(&to, url);
     }
-    put_encoded(&to, url->path, "?");
+    const char *path = url->path;
+    if (!url->has_authority && strncmp(path, "//", 2) == 0) {
+        put_text(&to, "/%2F"); /* plain, it would read as a host */
+        path += 2;
+    }
+    put_encoded(&to, path, "?");
     for (size_t i = 0; i < url->nquery; i++) {
         put_text(&to, i == 0 ? "?" : "&");
         put_encoded(&to, url->query[i].key, "&=");
