@@ -96,18 +96,19 @@ static void print_range(const bench_config *config, bench_figure figure, double 
 
 static void print_heading(const bench_config *config, const bench_result *any)
 {
+    static const char *const levels[] = {"nothing confirmed", "received", "written", "durable",
+                                         "replicated"};
     printf("%s%s  %s B, %" PRIu32 " publisher%s, %" PRIu32 " subscriber%s, %s", config->shown_url,
            config->private_bus ? " (a bus of its own)" : "", grouped(config->size).text,
            config->publishers, config->publishers == 1 ? "" : "s", config->subscribers,
            config->subscribers == 1 ? "" : "s",
            config->one_process ? "one process" : "a process each");
-    if (any != NULL) {
-        static const char *const levels[] = {"nothing confirmed", "received", "written", "durable",
-                                             "replicated"};
-        printf(", qos %d (%s)", (int)any->shared->publishers[0].qos,
-               levels[any->shared->publishers[0].confirm]);
+    const bench_publisher *first = &any->shared->publishers[0];
+    printf(", qos %d (%s)", (int)first->qos, levels[first->confirm]);
+    if (config->runs > 1) {
+        printf(", median of %" PRIu32 " runs", config->runs);
     }
-    printf(", %s\n\n", config->runs == 1 ? "1 run" : "median of runs");
+    printf("\n\n");
 }
 
 /* ---- accounting ---------------------------------------------------------------------------- */
@@ -153,31 +154,35 @@ static totals add_up(const bench_result *result)
 static void print_if(const char *what, uint64_t value)
 {
     if (value != 0) {
-        printf("  %s %s", what, grouped(value).text);
+        printf(", %s %s", what, grouped(value).text);
     }
 }
 
-static void print_cpu(const bench_config *config, const bench_result *result, const totals *sum)
+/* The second line of a figure's accounting: what the processes used, and how exact the generator
+ * was. */
+static void print_effort(const bench_config *config, const bench_result *result, const totals *sum)
 {
     if (sum->sent == 0) {
         return;
     }
-    printf("  cpu/msg");
-    if (config->one_process) {
-        printf(" %s", duration((double)sum->publisher_cpu / (double)sum->sent).text);
-        return;
-    }
-    printf(" publisher %s", duration((double)sum->publisher_cpu / (double)sum->sent).text);
-    if (result->subscribers > 0 && sum->received > 0) {
-        printf(" subscriber %s",
+    double publisher = (double)sum->publisher_cpu / (double)sum->sent;
+    printf("  %-22s cpu per message: %s %s", "", config->one_process ? "process" : "publisher",
+           duration(publisher).text);
+    if (!config->one_process && sum->received > 0) {
+        printf(", subscriber %s",
                duration((double)sum->subscriber_cpu / (double)sum->received).text);
     }
+    if (bench_figure_is_open(result->figure)) {
+        printf("; sent late by p50 %s, p99 %s", percentile(&result->send_delay, 0.5).text,
+               percentile(&result->send_delay, 0.99).text);
+    }
+    printf("\n");
 }
 
 static void print_accounting(const bench_config *config, const bench_result *result)
 {
     totals sum = add_up(result);
-    printf("  %-22s sent %s  confirmed %s", bench_figure_name(result->figure),
+    printf("  %-22s sent %s, confirmed %s", bench_figure_name(result->figure),
            grouped(sum.sent).text, grouped(sum.outcomes[PUBSUB_ACCEPTED]).text);
     print_if("rejected", sum.outcomes[PUBSUB_REJECTED]);
     print_if("not sent", sum.outcomes[PUBSUB_NOT_SENT]);
@@ -186,21 +191,38 @@ static void print_accounting(const bench_config *config, const bench_result *res
     print_if("without outcome", sum.unconfirmed);
     print_if("of the schedule not reached", sum.unsent);
     if (result->subscribers > 0) {
-        printf("  received %s  lost %s  duplicates %s  reordered %s  corrupt %s",
+        printf(", received %s, lost %s, duplicates %s, reordered %s, corrupt %s",
                grouped(sum.received).text, grouped(sum.lost).text, grouped(sum.duplicates).text,
                grouped(sum.reordered).text, grouped(sum.corrupt).text);
-        print_if("by up to", sum.displaced);
+        print_if("most places out of order", sum.displaced);
         print_if("foreign", sum.foreign);
         print_if("unconfirmed and not received", sum.missing);
         print_if("gaps", sum.gaps);
         print_if("before they were due", sum.negative);
     }
-    print_cpu(config, result, &sum);
-    if (bench_figure_is_open(result->figure)) {
-        printf("  sent late by p50 %s p99 %s", percentile(&result->send_delay, 0.5).text,
-               percentile(&result->send_delay, 0.99).text);
-    }
     printf("\n");
+    print_effort(config, result, &sum);
+}
+
+/* One line of the table. */
+static void print_figure(const bench_config *config, const bench_result *results, size_t count,
+                         bench_figure figure)
+{
+    double lowest = 0;
+    double highest = 0;
+    const bench_result *result = bench_median(results, count, figure, &lowest, &highest);
+    printf("%-22s", bench_figure_name(figure));
+    if (result == NULL) {
+        printf("%14s\n", "-");
+        return;
+    }
+    if (bench_figure_is_open(figure)) {
+        print_latency(config, result);
+    } else {
+        print_throughput(config, result);
+    }
+    print_range(config, figure, lowest, highest);
+    printf("%s\n", verdict(result));
 }
 
 void bench_print_text(const bench_config *config, const bench_result *results, size_t count)
@@ -213,25 +235,14 @@ void bench_print_text(const bench_config *config, const bench_result *results, s
         shown[f] = bench_median(results, count, (bench_figure)f, &lowest, &highest);
         any = any == NULL ? shown[f] : any;
     }
+    if (any == NULL) {
+        return;
+    }
     print_heading(config, any);
     for (int f = 0; f < BENCH_FIGURES; f++) {
-        const bench_result *result =
-            bench_median(results, count, (bench_figure)f, &lowest, &highest);
-        if (!config->figures[f]) {
-            continue;
+        if (config->figures[f]) {
+            print_figure(config, results, count, (bench_figure)f);
         }
-        printf("%-22s", bench_figure_name((bench_figure)f));
-        if (result == NULL) {
-            printf("%14s\n", "failed");
-            continue;
-        }
-        if (bench_figure_is_open((bench_figure)f)) {
-            print_latency(config, result);
-        } else {
-            print_throughput(config, result);
-        }
-        print_range(config, (bench_figure)f, lowest, highest);
-        printf("%s\n", verdict(result));
     }
     printf("\naccounting, warm-up included\n");
     for (int f = 0; f < BENCH_FIGURES; f++) {

@@ -225,26 +225,24 @@ static pub_source_result too_long(const pub_source *source, int *code)
 /* The next record of stdin or of any file. */
 static pub_source_result next_record(pub_source *source, pubsub_bytes *record, int *code)
 {
-    for (;;) {
-        pub_source_result result;
+    if (!source->reading) {
+        pub_source_result result = open_next(source, code);
 
-        if (!source->reading) {
-            result = open_next(source, code);
-            if (result != PUB_SOURCE_RECORD) {
-                return result;
-            }
+        if (result != PUB_SOURCE_RECORD) {
+            return result;
         }
-        switch (cli_input_next(&source->in, record)) {
-        case CLI_INPUT_RECORD:
-            return PUB_SOURCE_RECORD;
-        case CLI_INPUT_MORE:
-            return PUB_SOURCE_WAIT;
-        case CLI_INPUT_TOO_LONG:
-            return too_long(source, code);
-        default:
-            close_input(source);
-            break;
-        }
+    }
+    switch (cli_input_next(&source->in, record)) {
+    case CLI_INPUT_RECORD:
+        return PUB_SOURCE_RECORD;
+    case CLI_INPUT_MORE:
+        return PUB_SOURCE_WAIT;
+    case CLI_INPUT_TOO_LONG:
+        return too_long(source, code);
+    default:
+        /* What was handed out may still wait to be published: the buffer goes at the fill. */
+        source->ended = true;
+        return source->kind == PUB_WHOLE ? PUB_SOURCE_END : PUB_SOURCE_WAIT;
     }
 }
 
@@ -255,6 +253,11 @@ int pub_source_fd(const pub_source *source)
 
 bool pub_source_fill(pub_source *source)
 {
+    if (source->ended) {
+        source->ended = false;
+        close_input(source);
+        return true;
+    }
     if (cli_input_fill(&source->in) < 0) {
         cli_error("cannot read %s: %s", source->in_name, strerror(errno));
         return false;
@@ -413,15 +416,24 @@ void pub_source_release(pub_source *source)
 
 bool pub_source_is_single(const pub_source *source)
 {
-    /* A file that is done gives its buffer to the next one. */
-    return source->encode != 0 || cli_count(source->args, "file") > 0;
+    return source->encode != 0;
 }
 
 bool pub_source_rewind(pub_source *source)
 {
-    if (source->kind != PUB_BODIES) {
+    switch (source->kind) {
+    case PUB_BODIES:
+        source->next_body = 0;
+        return source->bodies > 0;
+    case PUB_FILES:
+        source->next_file = 0;
+        return true;
+    case PUB_WHOLE:
+        source->in.start = 0;
+        source->in.records = 0;
+        source->ended = false;
+        return source->reading;
+    default:
         return false;
     }
-    source->next_body = 0;
-    return true;
 }

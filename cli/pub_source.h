@@ -28,6 +28,7 @@ typedef struct pub_source {
     size_t next_body;
     size_t next_file;
     bool reading; /* in is open */
+    bool ended;   /* and at its end */
     cli_input in;
     const char *in_name;
     pubsub__buf delims[3]; /* record, key, topic */

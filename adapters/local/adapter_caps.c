@@ -162,6 +162,13 @@ pubsub_err pubsub__local_adapter_negotiate(const pubsub_adapter_config *config,
     (void)caps;
     (void)err;
     const pubsub_subscribe_request *sub = request->subscribe;
+    uint64_t retain = PUBSUB_BIT(PUBSUB_FEATURE_RETAIN) & answer->native;
+    if (sub != NULL && (sub->group[0] != '\0' || sub->durable[0] != '\0') && retain != 0) {
+        answer->native &= ~retain;
+        answer->refused |= retain;
+        (void)snprintf(answer->why, sizeof(answer->why),
+                       "from=last is not available with a group or durable name");
+    }
     if (sub != NULL && sub->group[0] == '\0' && sub->durable[0] == '\0') {
         /* Nobody but this client keeps track of such a subscription. */
         uint64_t ours =

@@ -24,8 +24,9 @@ static int report_gap(local_walk *walk, local_gap_reason reason, uint64_t from, 
 {
     uint32_t epoch = walk->store->ctl->epoch;
     gap->reason = reason;
-    gap->from_seq = walk->last_seq + 1;
-    gap->to_seq = next_seq == 0 ? walk->last_seq : next_seq - 1;
+    bool known = walk->last_seq != 0 && next_seq != 0;
+    gap->from_seq = known ? walk->last_seq + 1 : 1;
+    gap->to_seq = known ? next_seq - 1 : 0;
     gap->from = (local_position){epoch, from};
     gap->to = (local_position){epoch, walk->pos};
     walk->last_seq = next_seq == 0 ? 0 : next_seq - 1;

@@ -90,6 +90,10 @@ static pubsub_err read_options(pubsub_client *client, pubsub_error *err)
     client->reconnect_max = number(client, "reconnect_max");
     client->queue_messages = (size_t)number(client, "queue_messages");
     client->queue_bytes = (size_t)number(client, "queue_bytes");
+    client->publish_timeout = number(client, "publish_timeout");
+    client->linger = number(client, "linger");
+    client->batch_messages = (size_t)number(client, "batch_messages");
+    client->batch_bytes = (size_t)number(client, "batch_bytes");
     pubsub_options_bool(client->options, "reconnect", &client->reconnect);
     pubsub_options_bool(client->options, "connect_retry", &client->connect_retry);
     if (client->inline_io && client->dispatch_thread) {

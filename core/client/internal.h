@@ -50,6 +50,7 @@ struct pubsub__publish {
     pubsub__publish *prev;
     pubsub__chunk *chunk;
     size_t bytes; /* of queue_bytes */
+    uint64_t taken_ns; /* when the I/O thread first saw it; only where somebody asks */
     pubsub__publish_kind kind;
     bool report;      /* a delivery handler wants it */
     bool handed_over; /* the adapter has it */
@@ -213,6 +214,8 @@ struct pubsub_client {
     bool connect_retry;
     pubsub_duration_ms connect_timeout, reconnect_min, reconnect_max;
     size_t queue_messages, queue_bytes;
+    pubsub_duration_ms publish_timeout, linger;
+    size_t batch_messages, batch_bytes;
     pubsub_message_fn on_message;
     void *on_message_ctx;
     pubsub_delivery_fn on_delivery;
@@ -294,6 +297,7 @@ struct pubsub_client {
     pubsub__link *links; /* link_count of them, link 0 always */
     uint32_t link_count;
     pubsub__publish_list pending;     /* not handed over */
+    size_t pending_bytes;
     pubsub__publish_list handed_over; /* doubly linked */
     bool submit_blocked;
     pubsub_subscription *io_subs;
@@ -360,6 +364,9 @@ uint64_t pubsub__publish_features(const pubsub_publication *pub);
 void pubsub__publish_take(pubsub_client *client);
 void pubsub__publish_submit(pubsub_client *client);
 void pubsub__publish_flush(pubsub_client *client);
+/* Publishes that waited too long, and when the next one will have. */
+void pubsub__publish_due(pubsub_client *client, uint64_t now_ns);
+uint64_t pubsub__publish_next_due(const pubsub_client *client);
 /* [io] decide every publish that is left. */
 void pubsub__publish_give_up(pubsub_client *client, const pubsub_error *why);
 /* [io] the final outcome of one publish. */

@@ -76,6 +76,7 @@ static void set_core_timer(pubsub_client *client, uint64_t now)
 {
     uint64_t due = least(pubsub__links_next_due(client), pubsub__held_next_due(client));
     due = least(due, pubsub__subs_next_due(client));
+    due = least(due, pubsub__publish_next_due(client));
     if (client->closing && !client->closed) {
         due = least(due, client->close_due_ns);
     }
@@ -151,6 +152,7 @@ static void turn_once(pubsub_client *client)
     pubsub__subs_commands(client);
     pubsub__publish_take(client);
     pubsub__publish_submit(client);
+    pubsub__publish_due(client, now);
     pubsub__settle_take(client);
     pubsub__publish_flush(client);
     pubsub__held_due(client, now);

@@ -148,7 +148,7 @@ static bool comes_again(const pubsub_client *client, const pubsub__publish *publ
         return false;
     }
     return outcome->outcome == PUBSUB_NOT_SENT ||
-           (outcome->outcome == PUBSUB_UNKNOWN && publish->spi.pub.qos >= PUBSUB_AT_LEAST_ONCE);
+           (outcome->outcome == PUBSUB_UNKNOWN && publish->spi.pub.qos == PUBSUB_AT_LEAST_ONCE);
 }
 
 void pubsub_sink_outcomes(pubsub_sink *sink, const pubsub_spi_outcome *outcomes, size_t count)

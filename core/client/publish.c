@@ -429,7 +429,13 @@ out:
 
 void pubsub__publish_take(pubsub_client *client)
 {
+    bool timed = client->linger > 0 || client->publish_timeout >= 0;
+    uint64_t now = timed ? pubsub__clock_mono_ns() : 0;
     pthread_mutex_lock(&client->lock);
+    for (pubsub__publish *p = client->submitted.head; timed && p != NULL; p = p->next) {
+        p->taken_ns = now;
+        client->pending_bytes += p->bytes;
+    }
     pubsub__publish_append(&client->pending, &client->submitted);
     bool flush = client->flush_wanted != client->flush_seen;
     client->flush_seen = client->flush_wanted;
@@ -442,10 +448,11 @@ void pubsub__publish_take(pubsub_client *client)
 /* After everything so far was submitted and settled: the flush somebody waits for. */
 void pubsub__publish_flush(pubsub_client *client)
 {
-    if (!client->flush_pending || client->submit_blocked) {
+    bool up = client->links[0].state == PUBSUB__LINK_UP;
+    if (!client->flush_pending || (up && client->pending.head != NULL)) {
         return;
     }
-    bool through = client->links[0].state != PUBSUB__LINK_UP || client->adapter->flush == NULL ||
+    bool through = !up || client->adapter->flush == NULL ||
                    client->adapter->flush(client->instance);
     client->flush_pending = false;
     if (through) {
@@ -502,22 +509,70 @@ static bool drop_expired(pubsub_client *client, pubsub__publish *publish)
     return true;
 }
 
+/* A batch waits for more, but not longer than linger and not when somebody waits for it. */
+static bool lingers(const pubsub_client *client)
+{
+    const pubsub__publish *head = client->pending.head;
+    return client->linger > 0 && !client->flush_pending && head->spi.sends == 0 &&
+           client->pending.count < client->batch_messages &&
+           client->pending_bytes < client->batch_bytes &&
+           pubsub__clock_mono_ns() < head->taken_ns + (uint64_t)client->linger * 1000000u;
+}
+
+void pubsub__publish_due(pubsub_client *client, uint64_t now_ns)
+{
+    if (client->publish_timeout < 0) {
+        return;
+    }
+    uint64_t timeout = (uint64_t)client->publish_timeout * 1000000u;
+    while (client->pending.head != NULL && client->pending.head->taken_ns + timeout <= now_ns) {
+        pubsub__publish *publish = pubsub__publish_pop(&client->pending);
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        pubsub_error_set(&err, PUBSUB_ETIMEDOUT,
+                         "could not be sent within publish_timeout (%" PRId64 " ms)",
+                         client->publish_timeout);
+        pubsub_spi_outcome outcome = {
+            &publish->spi, publish->spi.sends > 0 ? PUBSUB_UNKNOWN : PUBSUB_NOT_SENT,
+            PUBSUB_CONFIRM_NONE, 0, PUBSUB_POSITION_NONE, &err};
+        pubsub__publish_finish(client, publish, &outcome);
+    }
+}
+
+uint64_t pubsub__publish_next_due(const pubsub_client *client)
+{
+    const pubsub__publish *head = client->pending.head;
+    uint64_t due = PUBSUB__FOREVER_NS;
+    if (head != NULL && client->publish_timeout >= 0) {
+        due = head->taken_ns + (uint64_t)client->publish_timeout * 1000000u;
+    }
+    if (head != NULL && client->linger > 0 && client->links[0].state == PUBSUB__LINK_UP &&
+        !client->submit_blocked) {
+        uint64_t ripe = head->taken_ns + (uint64_t)client->linger * 1000000u;
+        due = ripe < due ? ripe : due;
+    }
+    return due;
+}
+
 void pubsub__publish_submit(pubsub_client *client)
 {
     if (client->pending.head == NULL || client->links[0].state != PUBSUB__LINK_UP ||
-        client->submit_blocked || client->closing) {
+        client->submit_blocked || client->closing || lingers(client)) {
         return;
     }
+    client->pending_bytes = 0;
     pubsub_spi_publish *batch[PUBSUB__SUBMIT_BATCH];
     while (client->pending.head != NULL && !client->submit_blocked) {
         size_t count = 0;
-        while (count < PUBSUB__SUBMIT_BATCH && client->pending.head != NULL) {
+        size_t bytes = 0;
+        while (count < client->batch_messages && bytes < client->batch_bytes &&
+               client->pending.head != NULL) {
             pubsub__publish *publish = pubsub__publish_pop(&client->pending);
             if (drop_expired(client, publish)) {
                 continue;
             }
             publish->handed_over = true;
             pubsub__publish_push(&client->handed_over, publish);
+            bytes += publish->bytes;
             batch[count++] = &publish->spi;
         }
         size_t taken = count > 0 ? client->adapter->submit(client->instance, batch, count) : 0;

@@ -28,6 +28,9 @@ RULES = {
     "cli": (["base/"], API),
     "bridge": (["base/"], API),
     "benchmarks": (["base/"], API),
+    # These two measure a part by itself, so they see it.
+    "benchmarks/micro": (["base/", "message/", "options/", "topic/", "url/"], SPI),
+    "benchmarks/baselines": (["base/", "local/"], API),
     "examples": ([], API),
 }
 # A foreign library's header appears in the folders named here and nowhere else.

@@ -3,12 +3,12 @@
 #include <pthread.h>
 #include <stddef.h>
 
-static int g_shared;
+static volatile int g_shared; /* volatile: each round is an access of its own */
 
 static void *write_it(void *ctx)
 {
-    for (int i = 0; i < 1000; i++) {
-        g_shared += *(const int *)ctx;
+    for (int i = 0; i < 100000; i++) {
+        g_shared = g_shared ^ *(const int *)ctx;
     }
     return NULL;
 }
@@ -22,5 +22,5 @@ int main(void)
     }
     (void)write_it(&one);
     (void)pthread_join(other, NULL);
-    return g_shared == 0;
+    return g_shared == 2;
 }

@@ -78,8 +78,9 @@ PUBSUB_API void pubsub_sink_bind(pubsub_sink *sink, pubsub_spi_subscription *sub
 /** The core must not submit this publish again, although its outcome allows it. */
 #define PUBSUB_OUTCOME_FINAL (1u << 8)
 
-/** What became of one publish. NOT_SENT and (qos >= 1) UNKNOWN are submitted again by the core after the
- *  next link_up, unless FINAL is set, the error is not retryable, or the client is closing. */
+/** What became of one publish. NOT_SENT, and UNKNOWN at qos 1, are submitted again by the core, in the
+ *  order of their ids, after the next link_up or pubsub_sink_writable, unless FINAL is set, the error
+ *  is not retryable, or the client is closing. UNKNOWN at qos 2 never is: it could be twice. */
 typedef struct pubsub_spi_outcome {
     pubsub_spi_publish *publish;
     pubsub_outcome outcome;
