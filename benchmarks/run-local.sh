@@ -43,7 +43,7 @@ now_us() { local t=$EPOCHREALTIME; echo "${t/./}"; }
 # The middle of the numbers on stdin; of two, the lower.
 median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print 0 }'; }
 range() { sort -g | awk 'NR == 1 { low = $1 } { high = $1 } END { print low, high }'; }
-group() { printf "%'.0f" "$1" 2>/dev/null || printf '%.0f' "$1"; }
+group() { printf '%.0f' "$1" | sed -e :a -e 's/\B[0-9]\{3\}\>/,&/;ta'; }
 note() { [ ! -t 2 ] || printf '\r%-60s' "$1" >&2; }
 
 figures=(publish_throughput publish_latency end_to_end_throughput end_to_end_latency)
@@ -140,7 +140,7 @@ rows=''
 for name in "${figures[@]}"; do
     api=$(median <"$work/api.$name")
     raw=$(median <"$work/raw.$name")
-    ratio=$(awk -v a="$api" -v r="$raw" 'BEGIN { printf "%.3f", r > 0 ? a / r : 0 }')
+    ratio=$(awk -v a="$api" -v r="$raw" 'BEGIN { printf "%.3f", (r > 0 ? a / r : 0) }')
     read -r low high < <(range <"$work/api.$name")
     unit=msg/s
     [ "${name%latency}" = "$name" ] || unit='us p50'

@@ -71,14 +71,12 @@ void bench_usage_end(bench_usage *usage)
 static size_t place(pubsub__hist *hist, uint64_t *cells, size_t at)
 {
     size_t ncells = pubsub__hist_cell_of(BENCH_LATENCY_MAX_NS) + 1;
-    *hist = (pubsub__hist){.cells = cells == NULL ? NULL : cells + at,
-                           .ncells = ncells,
-                           .highest = BENCH_LATENCY_MAX_NS,
-                           .min = UINT64_MAX};
+    *hist = (pubsub__hist){
+        .cells = cells + at, .ncells = ncells, .highest = BENCH_LATENCY_MAX_NS, .min = UINT64_MAX};
     return at + ncells;
 }
 
-static size_t place_all(bench_shared *shared, uint64_t *cells)
+static void place_all(bench_shared *shared, uint64_t *cells)
 {
     size_t at = 0;
     for (uint32_t i = 0; i < BENCH_ROLES_MAX; i++) {
@@ -87,7 +85,6 @@ static size_t place_all(bench_shared *shared, uint64_t *cells)
         at = place(&shared->publishers[i].send_delay, cells, at);
         at = place(&shared->subscribers[i].latency, cells, at);
     }
-    return at;
 }
 
 static bool share(run *self)
@@ -97,7 +94,7 @@ static bool share(run *self)
     size_t bytes = head + ncells * sizeof(uint64_t);
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
+    if (memory == MAP_FAILED || memory == NULL) {
         pubsub_error_set_errno(&self->result->error, PUBSUB_ENOMEM, errno,
                                "cannot map shared memory");
         return false;

@@ -7,6 +7,7 @@
 #include "base/nearest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,12 +68,24 @@ out:
     return code;
 }
 
+/* A program that was started with a closed stdin, stdout or stderr must not get a log file or a socket
+ * there. What is opened instead cannot be used in that direction, so that reading and writing fail. */
+static void fill_closed(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char *no_words[] = {NULL};
     const cli_command *command;
     const char *word = argc > 1 ? argv[1] : NULL;
 
+    fill_closed();
     cli_say_setup(0, CLI_COLOR_AUTO);
     if (!cli_signals_install()) {
         cli_error("cannot set up signals: %s", strerror(errno));

@@ -303,8 +303,12 @@ static pub_source_result next_body(pub_source *source, pubsub_publication *slot,
 }
 
 /* TOPIC delim KEY delim BODY, as far as delimiters are given. */
-static bool cut_record(pub_source *source, pubsub_bytes record, pubsub_publication *slot, int *code)
+static bool cut_record(pub_source *source, const pubsub_publication *base, pubsub_bytes record,
+                       pubsub_publication *slot, int *code)
 {
+    /* The slot still holds what an earlier record left there. */
+    slot->topic = base->topic;
+    slot->key = base->key;
     slot->payload = record;
     if (source->delims[DELIM_TOPIC].len > 0 &&
         !cli_input_cut(slot->payload, delim_of(source, DELIM_TOPIC), &slot->topic,
@@ -404,7 +408,7 @@ pub_source_result pub_source_next(pub_source *source, const pubsub_publication *
     if (source->kind == PUB_JSONL) {
         return read_json(source, base, record, slot, code) ? PUB_SOURCE_RECORD : PUB_SOURCE_FAILED;
     }
-    return cut_record(source, record, slot, code) ? PUB_SOURCE_RECORD : PUB_SOURCE_FAILED;
+    return cut_record(source, base, record, slot, code) ? PUB_SOURCE_RECORD : PUB_SOURCE_FAILED;
 }
 
 void pub_source_release(pub_source *source)

@@ -34,7 +34,7 @@ if(PUBSUB_HARDEN)
 endif()
 
 if(PUBSUB_COVERAGE)
-    target_compile_options(pubsub_flags INTERFACE --coverage)
+    target_compile_options(pubsub_flags INTERFACE --coverage -fprofile-update=atomic)
     target_link_options(pubsub_flags INTERFACE --coverage)
 endif()
 

@@ -132,7 +132,7 @@ void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bo
     if (accepted) {
         pubsub__count(client, dead_lettered, 1);
         pubsub__settle_here(client, message, PUBSUB__ACK);
-    } else if (sub->state == PUBSUB__SUB_ENDED || client->closing) {
+    } else if (sub->finishing || client->closing) {
         pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
     } else {
         fail_later(client, message, err != NULL ? pubsub_error_text(err) : "not accepted");

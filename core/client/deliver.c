@@ -147,7 +147,7 @@ void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription *subscripti
 {
     pubsub_client *client = sink->client;
     pubsub_subscription *sub = (pubsub_subscription *)(void *)subscription;
-    if (block == NULL || block->count == 0 || sub->state == PUBSUB__SUB_ENDED) {
+    if (block == NULL || block->count == 0 || sub->finishing) {
         pubsub_block_discard(block);
         return;
     }

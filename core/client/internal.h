@@ -136,6 +136,7 @@ struct pubsub_subscription {
     /* [io] */
     struct pubsub_subscription *io_next; /* in client->io_subs */
     pubsub__sub_state state;
+    bool finishing; /* its end has begun */
     uint32_t credit_used; /* messages that were given and are not settled */
     int64_t credit_bytes; /* left; below zero when the last message was bigger than that */
     bool starved; /* the adapter was told there is no credit */
@@ -206,7 +207,8 @@ struct pubsub_client {
     pubsub_adapter_config config;
     pubsub_caps caps_offline;
     pubsub_caps caps;                /* [lock] the server's */
-    atomic_uint_fast64_t publish_ok; /* features a publish may use */
+    atomic_uint_fast64_t publish_ok;   /* features a publish may use */
+    atomic_uint_fast64_t publish_last; /* a combination the adapter agreed to, as features + 1 */
     bool inline_io;
     bool dispatch_thread;
     bool degrade;

@@ -19,9 +19,6 @@ void pubsub__set_state_locked(pubsub_client *client, pubsub_state state, const p
     client->state = state;
     pthread_cond_broadcast(&client->state_cond);
     pthread_cond_broadcast(&client->space_cond);
-    pubsub__log(PUBSUB_LOG_DEBUG, "client", "%s: %s%s%s", client->adapter->name,
-                pubsub_state_name(state), err != NULL ? ": " : "",
-                err != NULL ? pubsub_error_text(err) : "");
     pubsub_event event = {sizeof event, PUBSUB_EVENT_STATE, state, NULL, err, NULL, false};
     pubsub__emit_locked(client, &event);
     if (state == PUBSUB_STATE_CONNECTED) {
@@ -160,6 +157,7 @@ void pubsub_sink_caps(pubsub_sink *sink, const pubsub_caps *caps)
     client->caps = *caps;
     pthread_mutex_unlock(&client->lock);
     atomic_store(&client->publish_ok, pubsub__caps_mask(caps));
+    atomic_store(&client->publish_last, 0);
 }
 
 void pubsub_sink_link_up(pubsub_sink *sink, uint32_t number)

@@ -111,7 +111,8 @@ static pubsub_err check_features(pubsub_client *client, const pubsub_publication
 {
     uint64_t features = pubsub__publish_features(pub);
     uint64_t ok = atomic_load_explicit(&client->publish_ok, memory_order_relaxed);
-    if ((features & ~ok) == 0 && client->adapter->negotiate == NULL) {
+    uint64_t last = atomic_load_explicit(&client->publish_last, memory_order_relaxed);
+    if ((features & ~ok) == 0 && (client->adapter->negotiate == NULL || features + 1 == last)) {
         return PUBSUB_OK;
     }
     pubsub_request request = {features, NULL};
@@ -120,7 +121,11 @@ static pubsub_err check_features(pubsub_client *client, const pubsub_publication
     pthread_mutex_lock(&client->lock);
     pubsub_caps caps = client->caps;
     pthread_mutex_unlock(&client->lock);
-    return pubsub__negotiate(client, &caps, &request, degrade, &grant, err);
+    pubsub_err rc = pubsub__negotiate(client, &caps, &request, degrade, &grant, err);
+    if (rc == PUBSUB_OK && grant.refused == 0) {
+        atomic_store_explicit(&client->publish_last, features + 1, memory_order_relaxed);
+    }
+    return rc;
 }
 
 static pubsub_err check(pubsub_client *client, const pubsub_publication *pub, pubsub_error *err)

@@ -323,8 +323,8 @@ static void refused(struct acks *acks, pubsub_message *message)
     pubsub_client *client = acks->client;
     pubsub_subscription *sub = message->block->owner;
     pubsub__count(client, nacked, 1);
-    if (message->generation != sub->generation || sub->state == PUBSUB__SUB_ENDED) {
-        acks_add(acks, message, PUBSUB_SPI_NACK);
+    if (message->generation != sub->generation || sub->finishing) {
+        acks_add(acks, message, sub->spi.native_nack ? PUBSUB_SPI_NACK : PUBSUB_SPI_RELEASE);
         let_go(message);
     } else if (pubsub__attempts_over(message)) {
         pubsub__dead_letter_start(client, message);
@@ -369,7 +369,7 @@ static void offer_credit(pubsub_client *client)
     pubsub_subscription *next = NULL;
     for (pubsub_subscription *sub = client->io_subs; sub != NULL; sub = next) {
         next = sub->io_next;
-        if (!sub->starved || sub->state != PUBSUB__SUB_ACTIVE) {
+        if (!sub->starved || sub->state != PUBSUB__SUB_ACTIVE || sub->finishing) {
             continue;
         }
         uint32_t prefetch = sub->spi.request.prefetch;

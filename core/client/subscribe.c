@@ -462,19 +462,22 @@ static void remove_locked(pubsub_client *client, pubsub_subscription *sub)
     }
 }
 
-/* The end of a subscription: the adapter lets go of it, then nothing of it is left but handles. */
+/* The end of a subscription: what nobody has dealt with goes back, the adapter lets go of it, then
+ * nothing of it is left but handles. */
 static void finish_sub(pubsub_client *client, pubsub_subscription *sub, bool forget)
 {
-    if (sub->state == PUBSUB__SUB_ENDED) {
+    if (sub->finishing) {
         return;
     }
-    sub->state = PUBSUB__SUB_ENDED;
+    sub->finishing = true;
     pthread_mutex_lock(&client->lock);
     sub->ended = true;
     pthread_mutex_unlock(&client->lock);
     pubsub__deliver_clear(client, sub, true);
     pubsub__held_clear(client, sub);
     forget_outstanding(client, sub);
+    pubsub__settle_take(client);
+    sub->state = PUBSUB__SUB_ENDED;
     client->adapter->unsubscribe(client->instance, &sub->spi, forget);
     for (pubsub_subscription **at = &client->io_subs; *at != NULL; at = &(*at)->io_next) {
         if (*at == sub) {
@@ -548,7 +551,6 @@ void pubsub__subs_end_all(pubsub_client *client, const pubsub_error *why)
         finish_sub(client, sub, false);
         pubsub__subscription_unref(sub);
     }
-    pubsub__settle_take(client);
 }
 
 void pubsub__sub_refuse(pubsub_client *client, pubsub_subscription *sub, const pubsub_error *err)

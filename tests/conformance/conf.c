@@ -47,12 +47,16 @@ void conf_proves(conf *t, uint64_t features)
 
 const char *conf_text(conf *t, const char *format, ...)
 {
-    char *text = t->texts[t->text_count++ % (sizeof(t->texts) / sizeof(t->texts[0]))];
+    char text[2048];
+    char *copy = NULL;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof(t->texts[0]), format, args);
+    (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return text;
+    copy = strdup(text);
+    assert_non_null(copy);
+    kit_list_add(&t->texts, copy);
+    return copy;
 }
 
 const char *conf_topic(conf *t, const char *rest)
@@ -188,6 +192,7 @@ static int set_up(void **state)
     t->net = &t->net_storage;
     t->caps = declared;
     kit_net_init(t->net, mine->mode);
+    kit_list_init(&t->texts);
     (void)snprintf(t->unique, sizeof(t->unique), "%lx-%x-%x",
                    (unsigned long)(kit_wall() / 1000000000u), (unsigned)getpid() & 0xffffu, runs++);
     t->adapter->url(t->url, sizeof(t->url));
@@ -203,6 +208,7 @@ static int tear_down(void **state)
         kit_child_end(&t->children[i]);
     }
     kit_net_fini(t->net);
+    kit_list_fini(&t->texts, free);
     kit_watchdog("", 0);
     free(t);
     return 0;
@@ -350,8 +356,7 @@ int conf_main(const conf_adapter *adapter, int argc, char **argv)
     }
     count = fill_items(items);
     for (size_t i = 0; i < count; i++) {
-        tests[i] =
-            (struct CMUnitTest){items[i].name, run_item, set_up_item, tear_down, &items[i]};
+        tests[i] = (struct CMUnitTest){items[i].name, run_item, set_up_item, tear_down, &items[i]};
     }
     tests[count] = (struct CMUnitTest){"every_cell_is_proven",
                                        test_conformance_every_cell_is_proven, NULL, NULL, NULL};

@@ -46,8 +46,7 @@ typedef struct conf {
     pubsub_caps caps;
     char url[CONF_URL_MAX];
     char unique[32];
-    char texts[64][512]; /* ring of conf_text */
-    size_t text_count;
+    kit_list texts;  /* of conf_text */
     uint64_t proven; /* beyond what the case's row says */
     kit_child children[4];
 } conf;
@@ -65,8 +64,14 @@ typedef struct conf_suite {
     const conf_case *cases; /* ended by a name NULL */
 } conf_suite;
 
-#define CONF_CASE(function, modes, needs, proves) {#function, modes, needs, proves, function}
-#define CONF_END {NULL, 0, 0, 0, NULL}
+#define CONF_CASE(function, modes, needs, proves)                                                  \
+    {                                                                                              \
+#function, modes, needs, proves, function                                                  \
+    }
+#define CONF_END                                                                                   \
+    {                                                                                              \
+        NULL, 0, 0, 0, NULL                                                                        \
+    }
 
 /* All suites, ended by a name NULL. */
 extern const conf_suite conf_suites[];
@@ -80,7 +85,7 @@ bool conf_offers(const conf *t, uint64_t features);
 void conf_skip(const conf *t, const char *why);
 void conf_proves(conf *t, uint64_t features);
 
-/* A printed text that lives as long as the case (of the last 64). */
+/* A printed text that lives as long as the case. */
 const char *conf_text(conf *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A topic or pattern below one that is unique to the case. */
 const char *conf_topic(conf *t, const char *rest);

@@ -216,9 +216,8 @@ static void to_a_dead_letter_topic_of_ones_own(conf *t)
 static void without_a_dead_letter_topic_it_is_dropped_and_told(conf *t)
 {
     const char *topic = conf_topic(t, "a");
-    kit_sub *sub =
-        kit_subscribe_with(conf_peer(t), topic, "ack=manual max_attempts=3 dead_letter=none",
-                           refuse_bad_ones, NULL);
+    kit_sub *sub = kit_subscribe_with(
+        conf_peer(t), topic, "ack=manual max_attempts=3 dead_letter=none", refuse_bad_ones, NULL);
     publish_bad_one(t, sub->peer, topic);
     KIT_AWAIT(t->net, kit_events_of(sub->peer, PUBSUB_EVENT_ERROR) == 1);
     KIT_ERR(PUBSUB_EREJECTED, kit_event_find(sub->peer, PUBSUB_EVENT_ERROR, 0)->error.code);
@@ -287,8 +286,7 @@ static void settling_what_is_settled_by_itself_is_an_error(conf *t)
 {
     const char *topic = conf_topic(t, "a");
     settled results = {PUBSUB_OK, PUBSUB_OK, PUBSUB_OK};
-    kit_sub *sub =
-        kit_subscribe_with(conf_peer(t), topic, "nack_delay=1ms", ack_twice, &results);
+    kit_sub *sub = kit_subscribe_with(conf_peer(t), topic, "nack_delay=1ms", ack_twice, &results);
     kit_publish(sub->peer, topic, "x");
     KIT_AWAIT(t->net, kit_count(sub) >= 2);
     KIT_ERR(PUBSUB_ESTATE, results.first);

@@ -159,8 +159,7 @@ static void other_adapters_options_are_ignored(conf *t)
         pubsub_options_free(probe);
         if (known && strcmp(names[i], t->adapter->name) != 0) {
             pubsub_error error = PUBSUB_ERROR_INIT;
-            KIT_OK(kit_peer_try(t->net, t->url, conf_text(t, "%s=x", name), &peer, &error),
-                   &error);
+            KIT_OK(kit_peer_try(t->net, t->url, conf_text(t, "%s=x", name), &peer, &error), &error);
             KIT_OK(pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), &error), &error);
         }
     }
@@ -466,8 +465,8 @@ static int try_everything(kit_sub *sub, kit_message *copy, pubsub_message *messa
     results->next = pubsub_subscription_next(results->pulled->handle, 1000, &got, NULL);
     results->poll = pubsub_client_poll(client, 0, NULL);
     results->unsubscribe = pubsub_subscription_unsubscribe(results->other->handle, 0, NULL);
-    results->subscribe = pubsub_client_subscribe(client, results->topic, NULL, NULL, NULL,
-                                                 &results->made, NULL);
+    results->subscribe =
+        pubsub_client_subscribe(client, results->topic, NULL, NULL, NULL, &results->made, NULL);
     return 0;
 }
 

@@ -38,8 +38,7 @@ static void a_batch_stops_at_the_first_bad_one(conf *t)
                                   kit_publication("a/#", "bad"), kit_publication(topic, "m3")};
     pubsub_error error = PUBSUB_ERROR_INIT;
     size_t queued = 99;
-    KIT_ERR(PUBSUB_ETOPIC,
-            pubsub_client_publish_batch(peer->client, batch, 4, 0, &queued, &error));
+    KIT_ERR(PUBSUB_ETOPIC, pubsub_client_publish_batch(peer->client, batch, 4, 0, &queued, &error));
     assert_int_equal(queued, 2);
     conf_fence(t, peer, topic, sub);
     conf_expect_exactly(t, sub, "m", 2);
@@ -321,8 +320,7 @@ static void pull_in_batches(conf *t)
                &error);
         assert_true(count > 0 && count <= ROOM);
         for (size_t i = 0; i < count; i++) {
-            assert_true(
-                kit_is(pubsub_message_payload(batch[i]), conf_text(t, "m%zu", seen + i)));
+            assert_true(kit_is(pubsub_message_payload(batch[i]), conf_text(t, "m%zu", seen + i)));
         }
         (void)pubsub_message_ack_batch(batch, count);
         for (size_t i = 0; i < count; i++) {

@@ -6,8 +6,7 @@
 
 enum { MEMBERS = 4 };
 
-static void join(conf *t, kit_sub **members, size_t count, const char *pattern,
-                 const char *options)
+static void join(conf *t, kit_sub **members, size_t count, const char *pattern, const char *options)
 {
     for (size_t i = 0; i < count; i++) {
         members[i] = kit_subscribe(conf_peer(t), pattern, options);
@@ -208,8 +207,7 @@ static void durable_keeps_what_comes_meanwhile(conf *t)
 static void durable_group_keeps_what_comes_meanwhile(conf *t)
 {
     const char *topic = conf_topic(t, "a");
-    const char *options =
-        conf_text(t, "group=%s durable=%s", conf_name(t, "g"), conf_name(t, "g"));
+    const char *options = conf_text(t, "group=%s durable=%s", conf_name(t, "g"), conf_name(t, "g"));
     kit_sub *members[2];
     size_t total = 0;
     kit_peer *publisher = conf_peer(t);

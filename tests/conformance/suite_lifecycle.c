@@ -228,8 +228,8 @@ static void failed_connect_fails_subscriptions_and_publishes(conf *t)
     assert_int_equal(receipt.outcome, PUBSUB_NOT_SENT);
     peer = kit_peer_new(t->net, url, NULL);
     sub = kit_subscribe_later(peer, conf_topic(t, "a"), NULL, NULL, NULL);
-    assert_int_not_equal(
-        pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, &error), PUBSUB_OK);
+    assert_int_not_equal(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, &error),
+                         PUBSUB_OK);
     assert_true(error.text[0] != '\0');
 }
 

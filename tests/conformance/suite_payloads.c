@@ -361,8 +361,7 @@ const conf_case conf_payloads[] = {
     CONF_CASE(keys_of_all_kinds, CONF_ALL, F(KEY), F(KEY)),
     CONF_CASE(content_type_comes_along, CONF_ALL, F(CONTENT_TYPE), F(CONTENT_TYPE)),
     CONF_CASE(reply_to_and_correlation_come_along, CONF_ALL, F(REPLY_TO), F(REPLY_TO)),
-    CONF_CASE(everything_at_once, CONF_ALL, F(HEADERS) | F(KEY) | F(CONTENT_TYPE) | F(REPLY_TO),
-              0),
+    CONF_CASE(everything_at_once, CONF_ALL, F(HEADERS) | F(KEY) | F(CONTENT_TYPE) | F(REPLY_TO), 0),
     CONF_CASE(tombstones_are_not_empty_messages, CONF_ALL, F(TOMBSTONE) | F(KEY), F(TOMBSTONE)),
     CONF_CASE(expired_messages_do_not_come, CONF_ALL, F(EXPIRY) | F(FROM_EARLIEST), F(EXPIRY)),
     CONF_END};

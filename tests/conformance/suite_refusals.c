@@ -255,8 +255,9 @@ static void caps_after_connecting_are_no_more_than_before(conf *t)
 
 static void bad_values_are_refused_at_once(conf *t)
 {
-    static const char *const bad[] = {"from=yesterdayish", "from=-5x", "qos=3",       "prefetch=0",
-                                      "prefetch=many",     "ack=often", "order=random", "from="};
+    static const char *const bad[] = {"from=yesterdayish", "from=-5x",      "qos=3",
+                                      "prefetch=0",        "prefetch=many", "ack=often",
+                                      "order=random",      "from="};
     kit_peer *peer = conf_peer(t);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char name[32];

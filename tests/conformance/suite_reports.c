@@ -34,8 +34,7 @@ static void one_report_each_in_order_with_its_token(conf *t)
 
 static void report_says_qos_and_confirmation(conf *t)
 {
-    static const pubsub_qos asked[] = {PUBSUB_AT_MOST_ONCE, PUBSUB_AT_LEAST_ONCE,
-                                       PUBSUB_QOS_UNSET};
+    static const pubsub_qos asked[] = {PUBSUB_AT_MOST_ONCE, PUBSUB_AT_LEAST_ONCE, PUBSUB_QOS_UNSET};
     const char *topic = conf_topic(t, "a");
     kit_peer *peer = conf_peer(t);
     for (size_t i = 0; i < 3; i++) {

@@ -56,13 +56,12 @@ static const match_row rows[] = {{"a/b", "a/b", true},
                                  {"a.b/c-d_e", "a.b/c-d_e", true},
                                  {"a.b/c-d_e", "a/b/c-d_e", false}};
 
-static const match_row inner_rows[] = {{"a/#/c", "a/c", true},      {"a/#/c", "a/b/c", true},
-                                       {"a/#/c", "a/b/b/c", true},  {"a/#/c", "a//c", true},
-                                       {"a/#/c", "a/c/d", false},   {"a/#/c", "a/c/c", true},
-                                       {"#/c", "a/c", true},        {"#/c", "c", true},
-                                       {"#/c", "$dollar/c", false}, {"a/#/b/#/c", "a/b/c", true},
-                                       {"a/#/b/#/c", "a/c", false}, {"a/*/c", "a/b/b/c", true},
-                                       {"#/+/c", "a/c", true},      {"#/+/c", "c", false}};
+static const match_row inner_rows[] = {
+    {"a/#/c", "a/c", true},       {"a/#/c", "a/b/c", true},    {"a/#/c", "a/b/b/c", true},
+    {"a/#/c", "a//c", true},      {"a/#/c", "a/c/d", false},   {"a/#/c", "a/c/c", true},
+    {"#/c", "a/c", true},         {"#/c", "c", true},          {"#/c", "$dollar/c", false},
+    {"a/#/b/#/c", "a/b/c", true}, {"a/#/b/#/c", "a/c", false}, {"a/*/c", "a/b/b/c", true},
+    {"#/+/c", "a/c", true},       {"#/+/c", "c", false}};
 
 /* The different texts of one column. */
 static size_t distinct(const match_row *table, size_t count, bool patterns, const char **out)
@@ -146,13 +145,36 @@ static void inner_multi_matches_as_the_table_says(conf *t)
 
 static void literal_topics_of_all_kinds(conf *t)
 {
-    static const char *const topics[] = {
-        "my test topic", "/v1/subutest",  "\xc3\xa9",       "a//b",           "a/",
-        "/",             "//",            "a.b",            "a.b.c/d.e",      "a-b_c",
-        "A",             "a",             "%2E",            "a%b",            "a:b",
-        "a b/ c ",       "\xe2\x98\xba",  "\xf0\x9f\x98\x80", "a\tb",         "a=b&c?d#e",
-        "a+b",           "*.log",         "100%",           "a\\b",           "{a}[b]<c>|d",
-        "'\"`",          "a,b;c!d@e$f^g", ".",              "..",             "../a"};
+    static const char *const topics[] = {"my test topic",
+                                         "/v1/subutest",
+                                         "\xc3\xa9",
+                                         "a//b",
+                                         "a/",
+                                         "/",
+                                         "//",
+                                         "a.b",
+                                         "a.b.c/d.e",
+                                         "a-b_c",
+                                         "A",
+                                         "a",
+                                         "%2E",
+                                         "a%b",
+                                         "a:b",
+                                         "a b/ c ",
+                                         "\xe2\x98\xba",
+                                         "\xf0\x9f\x98\x80",
+                                         "a\tb",
+                                         "a=b&c?d#e",
+                                         "a+b",
+                                         "*.log",
+                                         "100%",
+                                         "a\\b",
+                                         "{a}[b]<c>|d",
+                                         "'\"`",
+                                         "a,b;c!d@e$f^g",
+                                         ".",
+                                         "..",
+                                         "../a"};
     kit_peer *peer = conf_peer(t);
     kit_sub *subs[LEN(topics)];
     for (size_t i = 0; i < LEN(topics); i++) {
@@ -208,11 +230,11 @@ static void bad_topics_are_refused_at_once(conf *t)
     static const struct {
         pubsub_bytes topic;
         pubsub_err code;
-    } bad[] = {{{"", 0}, PUBSUB_ETOPIC},         {{"a/#", 3}, PUBSUB_ETOPIC},
-               {{"#", 1}, PUBSUB_ETOPIC},        {{"+", 1}, PUBSUB_ETOPIC},
-               {{"a/+/b", 5}, PUBSUB_ETOPIC},    {{"*", 1}, PUBSUB_ETOPIC},
-               {{"a/*/b", 5}, PUBSUB_ETOPIC},    {{"a\0b", 3}, PUBSUB_ETOPIC},
-               {{"a\xff", 2}, PUBSUB_EUTF8},     {{"\xc0\xaf", 2}, PUBSUB_EUTF8},
+    } bad[] = {{{"", 0}, PUBSUB_ETOPIC},           {{"a/#", 3}, PUBSUB_ETOPIC},
+               {{"#", 1}, PUBSUB_ETOPIC},          {{"+", 1}, PUBSUB_ETOPIC},
+               {{"a/+/b", 5}, PUBSUB_ETOPIC},      {{"*", 1}, PUBSUB_ETOPIC},
+               {{"a/*/b", 5}, PUBSUB_ETOPIC},      {{"a\0b", 3}, PUBSUB_ETOPIC},
+               {{"a\xff", 2}, PUBSUB_EUTF8},       {{"\xc0\xaf", 2}, PUBSUB_EUTF8},
                {{"\xed\xa0\x80", 3}, PUBSUB_EUTF8}};
     char longest[PUBSUB_TOPIC_MAX + 1];
     kit_peer *peer = conf_peer(t);

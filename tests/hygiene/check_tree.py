@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every file: licence line, no paths of somebody's machine, nothing left open, no tabs or odd ends."""
+"""Every file: licence line, no paths of somebody's machine, nothing left open, links that lead
+somewhere, no tabs or odd ends."""
+import os
 import re
 
-from source_tree import Findings, read, run, tree_files
+from source_tree import ROOT, Findings, line_of, read, run, tree_files
 
 SPDX = "SPDX-License-Identifier: MIT"
 CODE = (".c", ".h", ".cpp", ".py", ".sh", ".bash")
@@ -17,6 +19,17 @@ WORDS = [
      "a number of an issue: say the thing itself"),
     (re.compile(r"\bthe brie[f]\b|\bsubagen[t]s?\b|\bthe lea[d]'s\b", re.I), "workplace talk"),
 ]
+
+
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+
+
+def check_links(name, text, found):
+    """Links between the pages lead somewhere."""
+    for match in LINK.finditer(text):
+        target = os.path.normpath(os.path.join(os.path.dirname(name), match.group(1)))
+        if not os.path.exists(os.path.join(ROOT, target)):
+            found.add(name, line_of(text, match.start()), f"a link to nothing: {match.group(1)}")
 
 
 def main():
@@ -34,6 +47,8 @@ def main():
         script = lines[0].startswith("#!")
         if (name.endswith(CODE) or script) and not any(SPDX in line for line in lines[:3]):
             found.add(name, 1, f"no line \"{SPDX}\" at the top")
+        if name.endswith(".md"):
+            check_links(name, text, found)
         if text and not text.endswith("\n"):
             found.add(name, len(lines), "no newline at the end of the file")
         for number, line in enumerate(lines, 1):

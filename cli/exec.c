@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "exec.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Variables one after the other, each ended by a NUL. */
+typedef struct exec_env {
+    pubsub__buf text;
+    size_t count;
+    bool failed;
+} exec_env;
+
+static void put(exec_env *env, const char *name, pubsub_bytes value)
+{
+    if (value.len > 0 && memchr(value.data, '\0', value.len) != NULL) {
+        return;
+    }
+    if (pubsub__buf_add_text(&env->text, name) != PUBSUB__BUF_OK ||
+        pubsub__buf_add_byte(&env->text, '=') != PUBSUB__BUF_OK ||
+        (value.len > 0 && pubsub__buf_add(&env->text, value.data, value.len) != PUBSUB__BUF_OK) ||
+        pubsub__buf_add_byte(&env->text, '\0') != PUBSUB__BUF_OK) {
+        env->failed = true;
+    }
+    env->count++;
+}
+
+static void put_optional(exec_env *env, const char *name, pubsub_bytes value)
+{
+    if (value.len > 0) {
+        put(env, name, value);
+    }
+}
+
+/* "trace-id" -> PUBSUB_H_TRACE_ID */
+static void put_header(exec_env *env, const pubsub_header *header)
+{
+    char name[PUBSUB_HEADER_NAME_MAX + 16] = "PUBSUB_H_";
+    const unsigned char *data = header->name.data;
+    size_t at = strlen(name);
+
+    for (size_t i = 0; i < header->name.len && at + 1 < sizeof(name); i++) {
+        name[at++] = isalnum(data[i]) ? (char)toupper(data[i]) : '_';
+    }
+    name[at] = '\0';
+    put(env, name, header->value);
+}
+
+static void put_message(exec_env *env, const cli_view *view)
+{
+    char number[32];
+
+    put(env, "PUBSUB_TOPIC", view->topic);
+    if (view->has_key) {
+        put(env, "PUBSUB_KEY", view->key);
+    }
+    put_optional(env, "PUBSUB_CONTENT_TYPE", view->content_type);
+    put_optional(env, "PUBSUB_REPLY_TO", view->reply_to);
+    put_optional(env, "PUBSUB_CORRELATION", view->correlation);
+    put_optional(env, "PUBSUB_POSITION", pubsub_bytes_of(view->position));
+    (void)snprintf(number, sizeof(number), "%" PRIu64, view->n);
+    put(env, "PUBSUB_N", pubsub_bytes_of(number));
+    (void)snprintf(number, sizeof(number), "%" PRIu32, view->attempt);
+    put(env, "PUBSUB_ATTEMPT", pubsub_bytes_of(number));
+    for (size_t i = 0; i < view->header_count; i++) {
+        put_header(env, &view->headers[i]);
+    }
+}
+
+/* What another pub or sub around us has set says nothing about this message. */
+static bool is_ours(const char *variable)
+{
+    static const char *const names[] = {"PUBSUB_TOPIC=",          "PUBSUB_KEY=",
+                                        "PUBSUB_CONTENT_TYPE=",   "PUBSUB_REPLY_TO=",
+                                        "PUBSUB_CORRELATION=",    "PUBSUB_POSITION=",
+                                        "PUBSUB_N=",              "PUBSUB_ATTEMPT=",
+                                        "PUBSUB_H_"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strncmp(variable, names[i], strlen(names[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An environment: ours without old message variables, then those of env. To be freed. */
+static char **make_environ(exec_env *env)
+{
+    size_t inherited = 0;
+    size_t at = 0;
+    char *text = env->text.data;
+    char **out;
+
+    while (environ[inherited] != NULL) {
+        inherited++;
+    }
+    out = pubsub__calloc(inherited + env->count + 1, sizeof(*out));
+    if (out == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < inherited; i++) {
+        if (!is_ours(environ[i])) {
+            out[at++] = environ[i];
+        }
+    }
+    for (size_t i = 0; i < env->count; i++) {
+        out[at++] = text;
+        text += strlen(text) + 1;
+    }
+    return out;
+}
+
+static void feed(int fd, pubsub_bytes body)
+{
+    const char *data = body.data;
+    size_t done = 0;
+
+    while (done < body.len) {
+        ssize_t n = write(fd, data + done, body.len - done);
+
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n < 0 && errno != EINTR) {
+            break; /* a command need not read its body: EPIPE */
+        }
+    }
+}
+
+static int spawn(const char *command, int read_fd, int write_fd, char **envp, pid_t *pid)
+{
+    char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)command,
+                    NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    int rc;
+
+    (void)sigemptyset(&defaults);
+    (void)sigaddset(&defaults, SIGPIPE);
+    (void)sigaddset(&defaults, SIGINT);
+    (void)sigaddset(&defaults, SIGTERM);
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawnattr_init(&attributes);
+    rc = posix_spawn_file_actions_adddup2(&actions, read_fd, STDIN_FILENO);
+    rc = rc != 0 ? rc : posix_spawn_file_actions_addclose(&actions, write_fd);
+    rc = rc != 0 ? rc : posix_spawnattr_setsigdefault(&attributes, &defaults);
+    rc = rc != 0 ? rc : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    rc = rc != 0 ? rc : posix_spawn(pid, "/bin/sh", &actions, &attributes, argv, envp);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)posix_spawnattr_destroy(&attributes);
+    return rc;
+}
+
+static int run(const char *command, pubsub_bytes body, char **envp)
+{
+    int fds[2];
+    int status = 0;
+    pid_t pid;
+    int rc;
+
+    if (pipe(fds) != 0) {
+        return -1;
+    }
+    (void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    rc = spawn(command, fds[0], fds[1], envp, &pid);
+    (void)close(fds[0]);
+    if (rc != 0) {
+        (void)close(fds[1]);
+        errno = rc;
+        return -1;
+    }
+    feed(fds[1], body);
+    (void)close(fds[1]);
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return -1;
+        }
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int cli_exec(const char *command, const cli_view *view)
+{
+    exec_env env = {.count = 0};
+    char **envp;
+    int result = -1;
+
+    pubsub__buf_init(&env.text, SIZE_MAX / 4);
+    put_message(&env, view);
+    envp = env.failed ? NULL : make_environ(&env);
+    if (envp == NULL) {
+        errno = ENOMEM;
+    } else {
+        result = run(command, view->payload, envp);
+    }
+    pubsub__free(envp);
+    pubsub__buf_fini(&env.text);
+    return result;
+}
