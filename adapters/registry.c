@@ -208,22 +208,22 @@ bool pubsub_scheme_at(size_t index, pubsub_scheme *out)
 
 /* ---- what the option table asks ---- */
 
-const pubsub_option_row *pubsub__registry_option_rows(const char *name, bool *known)
+const pubsub_option_row *pubsub__registry_option_rows(const char *adapter, bool *known)
 {
     *known = false;
     for (size_t i = 0; i < KNOWN; i++) {
-        if (strcmp(g_known[i].adapter, name) == 0) {
+        if (strcmp(g_known[i].adapter, adapter) == 0) {
             *known = true;
             if (g_known[i].table != NULL) {
                 return g_known[i].table->options;
             }
         }
     }
-    const pubsub_adapter *adapter = NULL;
-    for (size_t i = 0; (adapter = registered_at(i)) != NULL; i++) {
-        if (strcmp(adapter->name, name) == 0) {
+    const pubsub_adapter *table = NULL;
+    for (size_t i = 0; (table = registered_at(i)) != NULL; i++) {
+        if (strcmp(table->name, adapter) == 0) {
             *known = true;
-            return adapter->options;
+            return table->options;
         }
     }
     return NULL;

@@ -255,10 +255,11 @@ static void reaped(run *self, uint32_t process, int status)
     for (uint32_t i = first; i < end; i++) {
         uint32_t state = atomic_load(state_of(self, i));
         pubsub_error error = *error_of(self, i);
-        if (state == BENCH_DONE) {
+        bool clean = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+        if (state == BENCH_DONE && clean) {
             continue;
         }
-        if (state != BENCH_FAILED) {
+        if (state != BENCH_FAILED) { /* also one that crashed after its work was done */
             const char *what = i < self->result->publishers ? "publisher" : "subscriber";
             if (WIFSIGNALED(status)) {
                 pubsub_error_set(&error, PUBSUB_EINTERNAL, "a %s process was ended by signal %d",
@@ -312,10 +313,12 @@ static void sample(run *self, uint64_t now)
         at.received += atomic_load(&self->shared->subscribers[i].progress);
     }
     if (self->show) {
-        fprintf(stderr, "\r%-22s %5.1f s  sent %llu  confirmed %llu  received %llu ",
+        fprintf(stderr, "\r%-22s %5.1f s  sent %llu  confirmed %llu",
                 bench_figure_name(result->figure), (double)at.at_ns / 1e9,
-                (unsigned long long)at.sent, (unsigned long long)at.confirmed,
-                (unsigned long long)at.received);
+                (unsigned long long)at.sent, (unsigned long long)at.confirmed);
+        if (result->subscribers > 0) {
+            fprintf(stderr, "  received %llu", (unsigned long long)at.received);
+        }
     }
     uint64_t every = 1000 * MS;
     if (now - self->sampled_ns >= every && result->nseries < BENCH_SERIES_MAX) {

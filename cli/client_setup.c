@@ -47,6 +47,13 @@ int cli_fail(const char *what, const pubsub_error *err)
     return cli_exit_of(err->code);
 }
 
+int cli_fail_connect(const cli_setup *setup, const pubsub_error *err)
+{
+    int code = cli_fail(setup->shown, err);
+
+    return code == CLI_EXIT_FAILED || code == CLI_EXIT_TIMEOUT ? CLI_EXIT_CONNECT : code;
+}
+
 int cli_setup_option(pubsub_options *options, const char *name, const char *value)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;

@@ -45,5 +45,8 @@ void cli_events_tell(cli_events *events, const pubsub_event *event);
 
 /* Print "pubsub: what: text" for a failure and return its exit code. */
 int cli_fail(const char *what, const pubsub_error *err);
+/* The same for a client that never got connected: what has no exit code of its own is "cannot
+ * connect". */
+int cli_fail_connect(const cli_setup *setup, const pubsub_error *err);
 
 #endif

@@ -33,8 +33,6 @@ const cli_command *cli_command_find(const char *name);
 /* The row's text, or bench's own. */
 const char *cli_command_synopsis(const cli_command *command);
 const char *cli_command_description(const cli_command *command);
-/* Whether it is to be shown: bench is not when it was left out. */
-bool cli_command_is_built(const cli_command *command);
 /* Whether it is a row of the command's table that gives the option its meaning there. */
 bool cli_option_is_shadowed(const cli_command *command, const cli_option *row);
 
@@ -45,8 +43,7 @@ int cmd_version(const cli_args *args);
 int cmd_help(const cli_args *args);
 int cmd_completion(const cli_args *args);
 
-/* bench brings its own rows: all of these have weak stand-ins in bench_none.c, which cmd_bench.c
- * overrides. A table whose first row has no name hides the command. */
+/* bench brings its own rows and texts. */
 int cmd_bench(const cli_args *args);
 extern const cli_option cli_bench_options[];
 extern const cli_example cli_bench_examples[];

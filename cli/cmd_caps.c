@@ -150,8 +150,7 @@ static int ask_server(const cli_setup *setup, caps_pair *pair)
         return code;
     }
     if (pubsub_client_ready(client, setup->timeout_ms, &err) != PUBSUB_OK) {
-        code = cli_fail(setup->shown, &err);
-        code = err.code == PUBSUB_ETIMEDOUT ? CLI_EXIT_CONNECT : code;
+        code = cli_fail_connect(setup, &err);
         goto out;
     }
     pair->server.size = sizeof(pair->server);

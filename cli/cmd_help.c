@@ -30,9 +30,7 @@ int cmd_help(const cli_args *args)
     }
     if (cli_flag(args, "list")) {
         for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-            if (cli_command_is_built(row)) {
-                printf("%s\n", row->name);
-            }
+            printf("%s\n", row->name);
         }
         return finish();
     }

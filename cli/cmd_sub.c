@@ -61,12 +61,14 @@ static void on_refused(sub_run *run, sub_topic *topic, const pubsub_event *event
     }
     topic->refused = true;
     run->refused++;
-    if (run->events.closed) {
-        return; /* the client's end, told as a whole */
-    }
-    run->code = event->error != NULL ? cli_fail(topic->pattern, event->error) : CLI_EXIT_FAILED;
-    if (run->refused == run->topic_count) {
-        run->over = true;
+    run->over = run->over || run->refused == run->topic_count;
+    if (run->events.closed || event->error == NULL) {
+        run->code = run->code != CLI_EXIT_OK ? run->code : CLI_EXIT_FAILED;
+    } else if (run->events.connected) {
+        run->code = cli_fail(topic->pattern, event->error);
+    } else if (run->code == CLI_EXIT_OK) {
+        /* The connection's fault, so said once. */
+        run->code = cli_fail_connect(&run->setup, event->error);
     }
 }
 
@@ -297,9 +299,8 @@ static int finish(sub_run *run)
     int64_t timeout = run->setup.timeout_ms;
 
     if (run->events.closed && !run->events.connected) {
-        int code = cli_fail(run->setup.shown, &run->events.last);
-
-        return code == CLI_EXIT_TIMEOUT ? CLI_EXIT_CONNECT : code;
+        return run->code != CLI_EXIT_OK ? run->code
+                                        : cli_fail_connect(&run->setup, &run->events.last);
     }
     if (run->events.closed && run->code == CLI_EXIT_OK) {
         cli_error("%s: the connection is lost: %s", run->setup.shown,

@@ -569,11 +569,6 @@ const char *cli_command_description(const cli_command *command)
     return command->run == cmd_bench ? cli_bench_description : command->description;
 }
 
-bool cli_command_is_built(const cli_command *command)
-{
-    return command->run != cmd_bench || cli_bench_options[0].name != NULL;
-}
-
 bool cli_option_is_shadowed(const cli_command *command, const cli_option *row)
 {
     const cli_option *own[] = {command->options, NULL};

@@ -22,9 +22,7 @@ static void each_option(FILE *out, const cli_command *command,
 static void put_names(FILE *out)
 {
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (cli_command_is_built(row)) {
-            fprintf(out, " %s", row->name);
-        }
+        fprintf(out, " %s", row->name);
     }
 }
 
@@ -88,17 +86,13 @@ static void script_bash(FILE *out)
     put_names(out);
     fputs("\" -- \"$cur\"))\n    return\n  fi\n  case \"$verb:$prev\" in\n", out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (cli_command_is_built(row)) {
-            each_option(out, row, bash_value);
-        }
+        each_option(out, row, bash_value);
     }
     fputs("  esac\n  case \"$verb\" in\n", out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (cli_command_is_built(row)) {
-            fprintf(out, "    %s) words_=\"", row->name);
-            each_option(out, row, bash_word);
-            fputs("\" ;;\n", out);
-        }
+        fprintf(out, "    %s) words_=\"", row->name);
+        each_option(out, row, bash_word);
+        fputs("\" ;;\n", out);
     }
     fputs("    *) words_=\"\" ;;\n  esac\n  case \"$verb:$cur\" in\n    completion:*) "
           "words_=\"bash zsh fish\" ;;\n    help:*) words_=\"",
@@ -172,19 +166,14 @@ static void script_zsh(FILE *out)
           "_pubsub() {\n  local -a verbs\n  verbs=(\n",
           out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (cli_command_is_built(row)) {
-            fprintf(out, "    '%s:", row->name);
-            zsh_text(out, row->summary);
-            fputs("'\n", out);
-        }
+        fprintf(out, "    '%s:", row->name);
+        zsh_text(out, row->summary);
+        fputs("'\n", out);
     }
     fputs("  )\n  if (( CURRENT == 2 )); then\n    _describe command verbs\n    return\n  fi\n"
           "  local verb=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $verb in\n",
           out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (!cli_command_is_built(row)) {
-            continue;
-        }
         fprintf(out, "    %s)\n      _arguments -s \\\n", row->name);
         each_option(out, row, zsh_option);
         if (row->run == cmd_completion) {
@@ -244,9 +233,6 @@ static void script_fish(FILE *out)
           "complete -c pubsub -f\n",
           out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (!cli_command_is_built(row)) {
-            continue;
-        }
         fprintf(out, "complete -c pubsub -n __fish_use_subcommand -a %s -d ", row->name);
         fish_text(out, row->summary);
         fputc('\n', out);

@@ -161,9 +161,7 @@ void cli_help_overview(FILE *out)
                  "Publish and subscribe on any broker, or on this machine without one.\n\n"
                  "Commands:\n");
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (cli_command_is_built(row)) {
-            fprintf(out, "  %-12s %s\n", row->name, row->summary);
-        }
+        fprintf(out, "  %-12s %s\n", row->name, row->summary);
     }
     fprintf(out, "\n`pubsub COMMAND --help` shows the options of a command.\n\nEnvironment:\n%s",
             help_environment);

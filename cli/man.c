@@ -157,7 +157,7 @@ static void put_see_also(FILE *out, const cli_command *command)
         comma = " ,\n";
     }
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (row != command && cli_command_is_built(row)) {
+        if (row != command) {
             fprintf(out, "%s.Xr pubsub-%s 1", comma, row->name);
             comma = " ,\n";
         }
@@ -210,9 +210,7 @@ static void man_overview(FILE *out)
           ".Bl -tag -width completion\n",
           out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
-        if (cli_command_is_built(row)) {
-            fprintf(out, ".It Cm %s\n%s.\n", row->name, row->summary);
-        }
+        fprintf(out, ".It Cm %s\n%s.\n", row->name, row->summary);
     }
     fputs(".El\n.Sh ENVIRONMENT\n.Bl -tag -width PUBSUB_PASSWORD\n"
           ".It Ev PUBSUB_BROKER\nbroker URL or profile, as\n.Fl b .\n"

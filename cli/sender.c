@@ -208,10 +208,13 @@ static int tell_failed(cli_sender *sender, uint64_t open)
     const pubsub_error *why = &sender->first_error;
     uint64_t bad = sender->failed + open;
 
-    if (!sender->events.connected && sender->events.last.code != PUBSUB_OK) {
-        int code = cli_fail(sender->setup->shown, &sender->events.last);
+    if (!sender->events.connected) {
+        const pubsub_error *last =
+            sender->events.last.code != PUBSUB_OK ? &sender->events.last : why;
 
-        return code == CLI_EXIT_TIMEOUT ? CLI_EXIT_CONNECT : code;
+        if (last->code != PUBSUB_OK) {
+            return cli_fail_connect(sender->setup, last);
+        }
     }
     if (open > 0 && why->code == PUBSUB_OK) {
         cli_error("%" PRIu64 " of %" PRIu64 " messages not confirmed: no answer from %s%s", bad,
@@ -233,10 +236,12 @@ int cli_sender_finish(cli_sender *sender)
     pubsub_error err = PUBSUB_ERROR_INIT;
     pubsub_err rc;
     uint64_t open;
+    bool never;
     int code = sender->code;
 
     wait_for_all(sender);
     dispatch(sender);
+    never = sender->events.closed && !sender->events.connected; /* the end below closes, too */
     open = sender->confirm ? sender->queued - sender->reported : 0;
     rc = pubsub_client_end(sender->client, open > 0 ? 0 : sender->setup->timeout_ms, &err);
     if (!sender->confirm && rc != PUBSUB_OK) {
@@ -245,7 +250,7 @@ int cli_sender_finish(cli_sender *sender)
     }
     /* The end itself brought reports: only what it left without one stays open. */
     open = sender->confirm ? sender->queued - sender->reported : 0;
-    if (sender->failed + open > 0 || (sender->events.closed && !sender->events.connected)) {
+    if (sender->failed + open > 0 || never) {
         int failed = tell_failed(sender, open);
 
         code = code == CLI_EXIT_OK ? failed : code;

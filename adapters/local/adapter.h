@@ -61,9 +61,9 @@ struct local_sub {
     size_t claim_count, claim_next;
     uint64_t wake_at_ns, renew_at_ns;
     uint32_t bits;
-    bool starved;     /* the core has no credit for it */
-    bool broken;      /* reading failed; it was reported lost */
-    bool has_view;    /* read, but not given yet for want of credit */
+    bool starved;  /* the core has no credit for it */
+    bool broken;   /* reading failed; it was reported lost */
+    bool has_view; /* read, but not given yet for want of credit */
     local_view view;
 };
 
@@ -77,7 +77,8 @@ pubsub_err pubsub__local_adapter_negotiate(const pubsub_adapter_config *config,
                                            pubsub_answer *answer, pubsub_error *err);
 pubsub_err pubsub__local_adapter_check(const pubsub_adapter_config *config, const pubsub_caps *caps,
                                        const pubsub_publication *publication, pubsub_error *err);
-size_t pubsub__local_adapter_position_text(const pubsub_position *position, char *text, size_t size);
+size_t pubsub__local_adapter_position_text(const pubsub_position *position, char *text,
+                                           size_t size);
 pubsub_err pubsub__local_adapter_position_parse(const char *text, pubsub_position *out,
                                                 pubsub_error *err);
 /* What the options say; PUBSUB_EOPTION. *dir to be freed. */

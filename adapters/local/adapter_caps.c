@@ -16,8 +16,9 @@ const pubsub_option_row pubsub__local_option_rows[] = {
      .scopes = SCOPE,
      .min = 1,
      .max = 4000,
-     .help = "directory of the bus, instead of in the URL; default: $PUBSUB_BUS, else a directory of "
-             "the user"},
+     .help =
+         "directory of the bus, instead of in the URL; default: $PUBSUB_BUS, else a directory of "
+         "the user"},
     {.name = "sync",
      .type = PUBSUB_OPTION_ENUM,
      .scopes = SCOPE,
@@ -41,8 +42,9 @@ const pubsub_option_row pubsub__local_option_rows[] = {
      .type = PUBSUB_OPTION_ENUM,
      .scopes = SCOPE,
      .values = "drop|reject",
-     .help = "at max_bytes remove the oldest messages, or refuse new ones; stored for everybody; drop "
-             "in a new bus"},
+     .help =
+         "at max_bytes remove the oldest messages, or refuse new ones; stored for everybody; drop "
+         "in a new bus"},
     {.name = "segment_bytes",
      .type = PUBSUB_OPTION_SIZE,
      .scopes = SCOPE,
@@ -123,7 +125,8 @@ pubsub_err pubsub__local_adapter_options(const pubsub_adapter_config *config, lo
     return PUBSUB_OK;
 }
 
-static void cell(pubsub_caps *caps, pubsub_feature feature, pubsub_support support, const char *note)
+static void cell(pubsub_caps *caps, pubsub_feature feature, pubsub_support support,
+                 const char *note)
 {
     caps->features[feature].support = support;
     caps->features[feature].note = note;

@@ -22,8 +22,8 @@ static void *helper_main(void *ctx)
         /* The limit is a safety net for wake-ups lost to something we do not know of. */
         bool look = pubsub__local_wait(self->store, generation, bits, 5000);
         pthread_mutex_lock(&self->mu);
-        if (self->stop || (self->armed && (self->armed_generation != generation ||
-                                           self->armed_bits != bits))) {
+        if (self->stop ||
+            (self->armed && (self->armed_generation != generation || self->armed_bits != bits))) {
             continue; /* armed anew meanwhile */
         }
         if (look || pubsub__local_generation(self->store) != generation) {

@@ -114,8 +114,8 @@ static pubsub_spi_outcome accepted(pubsub_spi_publish *publish, local_position e
  * caller decides whether to send it again. */
 static pubsub_spi_outcome failed(pubsub_spi_publish *publish, const pubsub_error *error)
 {
-    bool never = pubsub_err_class_of(error->code) == PUBSUB_CLASS_USAGE ||
-                 error->code == PUBSUB_EDENIED;
+    bool never =
+        pubsub_err_class_of(error->code) == PUBSUB_CLASS_USAGE || error->code == PUBSUB_EDENIED;
     return (pubsub_spi_outcome){.publish = publish,
                                 .outcome = never ? PUBSUB_REJECTED : PUBSUB_NOT_SENT,
                                 .flags = PUBSUB_OUTCOME_FINAL,
@@ -131,8 +131,8 @@ static void report_stored(local_self *self, pubsub_spi_publish *const *publishes
         local_position end = {epoch, self->records[i].end};
         bool keep = self->durable && publishes[i]->pub.qos != PUBSUB_AT_MOST_ONCE;
         void *array = self->pending;
-        if (keep && want(&array, &self->pending_cap, self->pending_count + 1,
-                         sizeof(*self->pending))) {
+        if (keep &&
+            want(&array, &self->pending_cap, self->pending_count + 1, sizeof(*self->pending))) {
             self->pending = array;
             self->pending[self->pending_count++] = (local_pending){publishes[i], end};
             continue;
@@ -185,8 +185,8 @@ void pubsub__local_adapter_settle(local_self *self)
     }
     pubsub_error error = PUBSUB_ERROR_INIT;
     local_position last = self->pending[self->pending_count - 1].end;
-    pubsub_err rc = self->store == NULL ? PUBSUB_ESTATE
-                                        : pubsub__local_sync(self->store, last, &error);
+    pubsub_err rc =
+        self->store == NULL ? PUBSUB_ESTATE : pubsub__local_sync(self->store, last, &error);
     size_t count = self->pending_count;
     self->pending_count = 0;
     for (size_t at = 0; at < count;) {

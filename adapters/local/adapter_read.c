@@ -31,8 +31,8 @@ static local_filter make_filter(pubsub_subscribe_request *request)
     local_filter filter = {false, 0, match, request};
     if (request->literal && request->pattern_count == 1) {
         filter.exact = true;
-        filter.topic_hash = pubsub__local_topic_hash(request->patterns[0].data,
-                                                     request->patterns[0].len);
+        filter.topic_hash =
+            pubsub__local_topic_hash(request->patterns[0].data, request->patterns[0].len);
     }
     return filter;
 }
@@ -164,9 +164,11 @@ void pubsub__local_adapter_subscribe(void *ctx, pubsub_spi_subscription *subscri
         return;
     }
     subscription->native_nack = leased;
+    subscription->lazy_ack = !leased;
     subscription->broker_redelivers = false;
     pubsub_spi_subscribed answer = {
-        .resumed = resumed, .qos = request->qos == PUBSUB_AT_MOST_ONCE ? request->qos : PUBSUB_AT_LEAST_ONCE};
+        .resumed = resumed,
+        .qos = request->qos == PUBSUB_AT_MOST_ONCE ? request->qos : PUBSUB_AT_LEAST_ONCE};
     pubsub_sink_subscribed(self->sink, subscription, &answer, NULL);
     pubsub_timer_start(self->timer, 0);
 }
@@ -179,7 +181,8 @@ static void free_sub(local_sub *sub)
     pubsub__free(sub);
 }
 
-void pubsub__local_adapter_unsubscribe(void *ctx, pubsub_spi_subscription *subscription, bool forget)
+void pubsub__local_adapter_unsubscribe(void *ctx, pubsub_spi_subscription *subscription,
+                                       bool forget)
 {
     local_self *self = ctx;
     local_sub *sub = subscription->data;
@@ -270,7 +273,8 @@ static void set_props(pubsub_spi_message *message, pubsub_bytes blob, pubsub_hea
 
 /* Copy a record into a block that has room for it. Topic, key, properties and payload lie one behind
  * the other in the log, so one copy takes all. */
-static pubsub_spi_message *fill_message(const local_sub *sub, pubsub_block *block, const local_view *view)
+static pubsub_spi_message *fill_message(const local_sub *sub, pubsub_block *block,
+                                        const local_view *view)
 {
     pubsub_spi_message *message = pubsub_block_message(block);
     size_t len = body_len(view);
@@ -284,8 +288,7 @@ static pubsub_spi_message *fill_message(const local_sub *sub, pubsub_block *bloc
     message->key = moved(view->key, view->topic.data, body);
     message->payload = moved(view->payload, view->topic.data, body);
     if (view->props.len > 0) {
-        set_props(message, moved(view->props, view->topic.data, body), headers,
-                  view->header_count);
+        set_props(message, moved(view->props, view->topic.data, body), headers, view->header_count);
     }
     bool qos0 = view->qos == 0 || sub->spi->request.qos == PUBSUB_AT_MOST_ONCE;
     message->qos = qos0 ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE;
@@ -301,13 +304,14 @@ static pubsub_spi_message *fill_message(const local_sub *sub, pubsub_block *bloc
 
 static void tell_gap(local_sub *sub, const local_gap *gap)
 {
-    static const char *const reasons[] = {
-        "", "retention: removed by size or age before it was read",
-        "truncated: lost in a power failure", "damaged on disk"};
+    static const char *const reasons[] = {"",
+                                          "retention: removed by size or age before it was read",
+                                          "truncated: lost in a power failure", "damaged on disk"};
     pubsub_gap told = {.reason = reasons[gap->reason],
                        .from = pubsub__local_adapter_position(gap->from),
                        .to = pubsub__local_adapter_position(gap->to),
-                       .missed = gap->to_seq >= gap->from_seq ? gap->to_seq - gap->from_seq + 1 : 0};
+                       .missed =
+                           gap->to_seq >= gap->from_seq ? gap->to_seq - gap->from_seq + 1 : 0};
     if (gap->from.epoch == 0) {
         told.from.adapter = NULL;
     }

@@ -140,8 +140,8 @@ static void build_record(uint8_t *buf, const local_record *rec, uint32_t topic_h
         raw.props.data = NULL;
         raw.props.len = pubsub__local_props_encode(rec->props, rec->prop_count, at);
     }
-    raw.body_len = (uint32_t)(prefix + rec->topic.len + rec->key.len + raw.props.len +
-                              rec->payload.len);
+    raw.body_len =
+        (uint32_t)(prefix + rec->topic.len + rec->key.len + raw.props.len + rec->payload.len);
     pubsub__local_record_build(buf, &raw);
 }
 
@@ -198,11 +198,13 @@ static pubsub_err open_active(local_store *store, pubsub_error *err)
 }
 
 /* Seal the active segment and go on in a new one. Nothing has changed when this fails. */
-static pubsub_err roll(local_store *store, pubsub_error *err)
+static pubsub_err roll(local_store *store, size_t len, pubsub_error *err)
 {
     local_ctl *ctl = store->ctl;
     uint64_t base = store->write_base + store->write_size;
     uint64_t size = atomic_load(&ctl->segment_bytes);
+    uint64_t need = SEG_HEAD + len + REC_MARK;
+    size = size > need ? size : need; /* the setting may have shrunk since the chunk was cut */
     uint64_t alloc;
     uint8_t mark[REC_MARK] = {0xff, 0xff, 0xff, 0xff};
     int fd;
@@ -256,12 +258,7 @@ static pubsub_err make_room(local_store *store, size_t len, pubsub_error *err)
     uint64_t at = atomic_load(&store->ctl->tail) - store->write_base;
     bool fits = at + len + REC_MARK <= store->write_size;
     if (!fits || too_old(store)) {
-        rc = roll(store, err);
-        at = SEG_HEAD;
-    }
-    if (rc == PUBSUB_OK && at + len + REC_MARK > store->write_size) {
-        rc = pubsub__local_fail(err, PUBSUB_ETOOBIG, "%zu bytes do not fit a segment of %s", len,
-                                store->dir);
+        rc = roll(store, len, err);
     }
     return rc;
 }
@@ -383,12 +380,14 @@ static pubsub_err append_locked(local_store *store, local_record *records, size_
 static size_t cut_chunk(const local_store *store, const local_record *records, size_t count,
                         size_t *len)
 {
+    uint64_t segment = atomic_load(&store->ctl->segment_bytes) - SEG_HEAD - REC_MARK;
+    uint64_t most = segment < CHUNK_BYTES ? segment : CHUNK_BYTES;
     size_t n = 0;
     *len = 0;
     while (n < count) {
         uint64_t size = 0;
         (void)check_record(store, &records[n], UINT64_MAX / 4, &size, NULL);
-        if (n > 0 && *len + size > CHUNK_BYTES) {
+        if (n > 0 && *len + size > most) {
             break;
         }
         *len += (size_t)size;

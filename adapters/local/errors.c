@@ -43,8 +43,8 @@ pubsub_err pubsub__local_fail_errno(const char *dir, const char *what, int sys_e
     pubsub_err code = pubsub__local_errno_code(sys_errno);
     if (sys_errno == EFBIG) {
         pubsub_error_set_errno(err, code, sys_errno,
-                               "%s in %s: the process may not write files this big (ulimit -f)", what,
-                               dir);
+                               "%s in %s: the process may not write files this big (ulimit -f)",
+                               what, dir);
     } else {
         pubsub_error_set_errno(err, code, sys_errno, "%s in %s", what, dir);
     }

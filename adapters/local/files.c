@@ -88,8 +88,8 @@ uint64_t pubsub__local_wall_ns(void)
 
 int pubsub__local_create(const local_store *store, int dir_fd, const char *name, int flags)
 {
-    int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags,
-                    store->file_mode);
+    int fd =
+        openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, store->file_mode);
     /* The umask may have taken bits that the directory's mode grants to others. */
     struct stat st;
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&

@@ -46,12 +46,13 @@ pubsub_err pubsub__local_default_dir(const char *name, char *buf, size_t cap, pu
     } else if (state != NULL && state[0] == '/') {
         len = snprintf(buf, cap, "%s/pubsub/%s", state, name == NULL ? "default" : name);
     } else if (home != NULL && home[0] == '/') {
-        len = snprintf(buf, cap, "%s/.local/state/pubsub/%s", home,
-                       name == NULL ? "default" : name);
+        len =
+            snprintf(buf, cap, "%s/.local/state/pubsub/%s", home, name == NULL ? "default" : name);
     } else {
-        return pubsub__local_fail(err, PUBSUB_EINVAL,
-                                  "no directory for the bus: set HOME or PUBSUB_BUS, or name one as "
-                                  "local:/path/to/directory");
+        return pubsub__local_fail(
+            err, PUBSUB_EINVAL,
+            "no directory for the bus: set HOME or PUBSUB_BUS, or name one as "
+            "local:/path/to/directory");
     }
     if (len < 0 || (size_t)len >= cap) {
         return pubsub__local_fail(err, PUBSUB_EINVAL, "the path of the bus is too long");
@@ -92,10 +93,9 @@ pubsub_err pubsub__local_make_dirs(const char *path, pubsub_error *err)
 
 static bool is_ours(const char *name)
 {
-    static const char *const known[] = {".",          "..",        "FORMAT",     "FORMAT.tmp",
-                                        "append.lock", "sync.lock", "alive.lock", "ctl",
-                                        "epochs",     "epochs.tmp", "log",        "ret",
-                                        "groups",     "lost+found"};
+    static const char *const known[] = {
+        ".",   "..",     "FORMAT",     "FORMAT.tmp", "append.lock", "sync.lock", "alive.lock",
+        "ctl", "epochs", "epochs.tmp", "log",        "ret",         "groups",    "lost+found"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(name, known[i]) == 0) {
             return true;
@@ -124,10 +124,11 @@ pubsub_err pubsub__local_check_dir(local_store *store, bool *is_bus, pubsub_erro
     struct dirent *entry;
     while (rc == PUBSUB_OK && (entry = readdir(dir)) != NULL) {
         if (!is_ours(entry->d_name)) {
-            rc = pubsub__local_fail(err, PUBSUB_EINVAL,
-                                    "%s is not a bus and not empty (it has \"%.40s\"); name another "
-                                    "directory",
-                                    store->dir, entry->d_name);
+            rc =
+                pubsub__local_fail(err, PUBSUB_EINVAL,
+                                   "%s is not a bus and not empty (it has \"%.40s\"); name another "
+                                   "directory",
+                                   store->dir, entry->d_name);
         }
     }
     closedir(dir);
@@ -161,7 +162,16 @@ static bool parse_uuid(const char *text, uint8_t out[16])
     return true;
 }
 
-enum { HAVE_UUID = 1, HAVE_BYTES = 2, HAVE_AGE = 4, HAVE_RECORD = 8, HAVE_SEGMENT = 16, HAVE_FULL = 32, HAVE_END = 64, HAVE_ALL = 127 };
+enum {
+    HAVE_UUID = 1,
+    HAVE_BYTES = 2,
+    HAVE_AGE = 4,
+    HAVE_RECORD = 8,
+    HAVE_SEGMENT = 16,
+    HAVE_FULL = 32,
+    HAVE_END = 64,
+    HAVE_ALL = 127
+};
 
 /* One line "word value". Returns its HAVE_ bit, 0 for unknown words, -1 for a malformed value. */
 static int format_line(local_store *store, char *line, local_settings *out)
@@ -194,7 +204,8 @@ static int format_line(local_store *store, char *line, local_settings *out)
     }
     if (strcmp(line, "segment_bytes") == 0) {
         out->segment_bytes = number;
-        bool ok = is_number && number >= SEG_MIN_BYTES && number <= SEG_MAX_BYTES && number % 8 == 0;
+        bool ok =
+            is_number && number >= SEG_MIN_BYTES && number <= SEG_MAX_BYTES && number % 8 == 0;
         return ok ? HAVE_SEGMENT : -1;
     }
     if (strcmp(line, "full") == 0) {
@@ -276,13 +287,12 @@ pubsub_err pubsub__local_format_save(const local_store *store, const local_setti
         snprintf(uuid + 2 * i, 3, "%02x", store->uuid[i]);
     }
     char text[FORMAT_CAP];
-    int len = snprintf(text, sizeof(text),
-                       FORMAT_WORD "%u\nuuid %s\nmax_bytes %" PRIu64 "\nmax_age_s %" PRId64
-                                   "\nmax_record %" PRIu64 "\nsegment_bytes %" PRIu64
-                                   "\nfull %s\nend\n",
-                       FORMAT_VERSION, uuid, settings->max_bytes, settings->max_age_s,
-                       settings->max_record, settings->segment_bytes,
-                       settings->full == LOCAL_FULL_REJECT ? "reject" : "drop");
+    int len = snprintf(
+        text, sizeof(text),
+        FORMAT_WORD "%u\nuuid %s\nmax_bytes %" PRIu64 "\nmax_age_s %" PRId64 "\nmax_record %" PRIu64
+                    "\nsegment_bytes %" PRIu64 "\nfull %s\nend\n",
+        FORMAT_VERSION, uuid, settings->max_bytes, settings->max_age_s, settings->max_record,
+        settings->segment_bytes, settings->full == LOCAL_FULL_REJECT ? "reject" : "drop");
     int rc = pubsub__local_replace(store, "FORMAT", "FORMAT.tmp", text, (size_t)len);
     return rc == 0 ? PUBSUB_OK
                    : pubsub__local_fail_errno(store->dir, "cannot write FORMAT", rc, err);
@@ -291,7 +301,9 @@ pubsub_err pubsub__local_format_save(const local_store *store, const local_setti
 static uint64_t default_segment(uint64_t max_bytes)
 {
     uint64_t size = max_bytes / 8 & ~(uint64_t)4095;
-    return size > LOCAL_DEFAULT_SEGMENT ? LOCAL_DEFAULT_SEGMENT : size < (1u << 20) ? 1u << 20 : size;
+    return size > LOCAL_DEFAULT_SEGMENT ? LOCAL_DEFAULT_SEGMENT
+           : size < (1u << 20)          ? 1u << 20
+                                        : size;
 }
 
 pubsub_err pubsub__local_settings_apply(const local_store *store, const local_options *options,

@@ -60,8 +60,8 @@ static bool same_patterns(const local_group *group, const local_group_options *o
 {
     const grp_head *head = group->head;
     return head->patterns_len == options->patterns.len &&
-           (head->patterns_len == 0 || memcmp(head->texts + head->name_len, options->patterns.data,
-                                              head->patterns_len) == 0);
+           (head->patterns_len == 0 ||
+            memcmp(head->texts + head->name_len, options->patterns.data, head->patterns_len) == 0);
 }
 
 /* What an existing group says to somebody who wants to join. PUBSUB_ENOTFOUND: it was removed to make
@@ -92,12 +92,11 @@ static pubsub_err admit(local_group *group, const local_group_options *options, 
                                   options->name);
     }
     if (group->head->flags != options->flags) {
-        return pubsub__local_fail(err, PUBSUB_EINVAL,
-                                  "the group '%.80s' is %s and %s; members must agree", options->name,
-                                  durable ? "durable" : "not durable",
-                                  (group->head->flags & LOCAL_GROUP_KEYED) != 0
-                                      ? "ordered by key"
-                                      : "not ordered by key");
+        return pubsub__local_fail(
+            err, PUBSUB_EINVAL, "the group '%.80s' is %s and %s; members must agree", options->name,
+            durable ? "durable" : "not durable",
+            (group->head->flags & LOCAL_GROUP_KEYED) != 0 ? "ordered by key"
+                                                          : "not ordered by key");
     }
     return PUBSUB_OK;
 }

@@ -114,6 +114,8 @@ struct local_group {
     local_walk walk;
     local_seg *held[GRP_HELD];
     uint32_t held_count;
+    bool has_gap; /* for the next claim to tell */
+    local_gap gap;
     uint64_t *keys; /* KEYED: a set of key hashes, stamped */
     uint32_t stamp;
 };

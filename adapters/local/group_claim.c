@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define PROBE_NS (UINT64_C(20) * 1000 * 1000)  /* how often others are asked whether they live */
-#define LOOK_NS (UINT64_C(250) * 1000 * 1000)  /* how long an idle member waits before it asks */
-#define SKIP_MAX 1024u                         /* messages put aside for their key in one claim */
+#define PROBE_NS (UINT64_C(20) * 1000 * 1000) /* how often others are asked whether they live */
+#define LOOK_NS (UINT64_C(250) * 1000 * 1000) /* how long an idle member waits before it asks */
+#define SKIP_MAX 1024u                        /* messages put aside for their key in one claim */
 
 /* What one call of claim has collected. */
 typedef struct taking {
@@ -39,13 +39,16 @@ static void release_held(local_group *group)
     group->held_count = 0;
 }
 
-/* Hold the segment of an offset until the next claim. Its base may be known already. PUBSUB_EAGAIN: no
- * more can be held. */
-static pubsub_err hold(local_group *group, uint64_t offset, const local_seg *known, local_seg **out)
+static bool holds(const local_seg *seg, uint64_t offset)
+{
+    return seg != NULL && offset >= seg->head.base && offset - seg->head.base < seg->head.size;
+}
+
+/* Hold the segment of an offset until the next claim. PUBSUB_EAGAIN: no more can be held. */
+static pubsub_err hold(local_group *group, uint64_t offset, local_seg **out)
 {
     for (uint32_t i = 0; i < group->held_count; i++) {
-        const local_seg *seg = group->held[i];
-        if (offset >= seg->head.base && offset - seg->head.base < seg->head.size) {
+        if (holds(group->held[i], offset)) {
             *out = group->held[i];
             return PUBSUB_OK;
         }
@@ -53,9 +56,13 @@ static pubsub_err hold(local_group *group, uint64_t offset, const local_seg *kno
     if (group->held_count == GRP_HELD) {
         return PUBSUB_EAGAIN;
     }
-    uint64_t base = known != NULL ? known->head.base : 0;
-    pubsub_err rc = known != NULL ? PUBSUB_OK
-                                  : pubsub__local_seg_find(group->store, offset, &base, NULL);
+    uint64_t base = 0;
+    pubsub_err rc = PUBSUB_OK;
+    if (holds(group->walk.seg, offset)) {
+        base = group->walk.seg->head.base; /* also when retention has unlinked it */
+    } else {
+        rc = pubsub__local_seg_find(group->store, offset, &base, NULL);
+    }
     if (rc == PUBSUB_OK) {
         rc = pubsub__local_seg_get(group->store, base, out, NULL);
     }
@@ -134,7 +141,7 @@ typedef enum fetched { FETCH_OK, FETCH_GONE, FETCH_LATER } fetched;
 static fetched fetch(taking *t, const grp_entry *entry, local_raw *raw)
 {
     local_seg *seg = NULL;
-    pubsub_err rc = hold(t->group, entry->offset, NULL, &seg);
+    pubsub_err rc = hold(t->group, entry->offset, &seg);
     if (rc != PUBSUB_OK && rc != PUBSUB_ENOTFOUND) {
         return FETCH_LATER;
     }
@@ -268,7 +275,7 @@ static bool take_record(taking *t, const local_raw *raw, uint32_t *skipped)
     uint64_t end = group->walk.pos;
     bool busy = false;
     if (!pubsub__local_expired(raw)) {
-        if (hold(group, end - raw->size, group->walk.seg, &seg) != PUBSUB_OK) {
+        if (hold(group, end - raw->size, &seg) != PUBSUB_OK) {
             t->info->more = true;
             return false;
         }
@@ -325,13 +332,13 @@ static int take_new(taking *t, pubsub_error *err)
             t->info->more = true;
             return PUBSUB_OK;
         }
-        if (t->info->has_gap) { /* one a call is enough */
-            t->info->gap.to_seq = gap.to_seq;
-            t->info->gap.to = gap.to;
-        } else {
-            t->info->gap = gap;
-            t->info->has_gap = true;
+        if (t->info->has_gap) { /* one a call */
+            group->gap = gap;
+            group->has_gap = true;
+            break;
         }
+        t->info->gap = gap;
+        t->info->has_gap = true;
     }
     t->info->more = true;
     return PUBSUB_OK;
@@ -341,6 +348,9 @@ int pubsub__local_group_claim(local_group *group, local_claim *out, size_t max, 
                               local_claim_info *info, pubsub_error *err)
 {
     memset(info, 0, sizeof(*info));
+    info->has_gap = group->has_gap;
+    info->gap = group->gap;
+    group->has_gap = false;
     release_held(group);
     pubsub_err rc = pubsub__group_lock(group, err);
     if (rc != PUBSUB_OK) {
@@ -372,8 +382,7 @@ static grp_entry *find(local_group *group, uint64_t token)
     }
     grp_entry *entry = grp_at(table, index);
     bool mine = entry->state != GRP_DONE && entry->member == group->slot &&
-                entry->member_gen == group->gen &&
-                lease_of(index, entry->attempts) == token;
+                entry->member_gen == group->gen && lease_of(index, entry->attempts) == token;
     return mine ? entry : NULL;
 }
 

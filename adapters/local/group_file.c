@@ -73,7 +73,8 @@ bool pubsub__group_read_slots(const uint8_t bytes[2 * GRP_SLOT_BYTES], grp_slot 
     return found;
 }
 
-static void write_slot(uint8_t *map, uint64_t counter, uint64_t offset, uint64_t seq, uint32_t epoch)
+static void write_slot(uint8_t *map, uint64_t counter, uint64_t offset, uint64_t seq,
+                       uint32_t epoch)
 {
     grp_slot slot = {counter, offset, seq, epoch, 0};
     slot.crc = slot_crc(&slot);

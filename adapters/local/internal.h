@@ -70,7 +70,7 @@ typedef struct local_seg {
     uint32_t refs; /* under seg_mu */
     int fd;
     local_seg_head head;
-    const uint8_t *map; /* head.size bytes, of which only the file's may be touched */
+    const uint8_t *map;         /* head.size bytes, of which only the file's may be touched */
     _Atomic uint64_t file_size; /* when last asked */
     atomic_bool final;          /* it will not grow any more */
 } local_seg;
@@ -185,9 +185,11 @@ pubsub_err pubsub__local_seg_find(local_store *store, uint64_t offset, uint64_t 
 /* How many of the first `end` bytes of the file exist and may be touched. A sealed segment does not
  * grow any more. Keeps a reader alive when somebody has cut a file. */
 size_t pubsub__local_seg_usable(local_seg *seg, size_t end, bool sealed);
-pubsub_err pubsub__local_seg_read_head(const local_store *store, uint64_t base, local_seg_head *out);
+pubsub_err pubsub__local_seg_read_head(const local_store *store, uint64_t base,
+                                       local_seg_head *out);
 pubsub_err pubsub__local_seg_create(local_store *store, uint64_t base, uint64_t size,
-                                    uint64_t first_seq, int *fd, uint64_t *alloc, pubsub_error *err);
+                                    uint64_t first_seq, int *fd, uint64_t *alloc,
+                                    pubsub_error *err);
 
 /* append.c */
 pubsub_err pubsub__local_append_lock(local_store *store, pubsub_error *err);
@@ -253,7 +255,8 @@ bool pubsub__local_expired(const local_raw *raw);
 
 /* start.c: where reading begins */
 pubsub_err pubsub__local_start(local_store *store, const local_from *from, uint64_t *pos,
-                               uint64_t *last_seq, local_gap *gap, bool *has_gap, pubsub_error *err);
+                               uint64_t *last_seq, local_gap *gap, bool *has_gap,
+                               pubsub_error *err);
 
 /* groups, as far as others need them */
 int *pubsub__local_group_fd(local_group *group);

@@ -343,8 +343,8 @@ static pubsub_err start_empty(recovery *r, uint64_t size, pubsub_error *err)
                         ? r->store->epochs[r->store->epoch_count - 1].start + SEG_MAX_BYTES
                         : 0;
     r->next_seq = 1;
-    pubsub_err rc =
-        pubsub__local_seg_create(r->store, base & ~(uint64_t)7, size, r->next_seq, &fd, &alloc, err);
+    pubsub_err rc = pubsub__local_seg_create(r->store, base & ~(uint64_t)7, size, r->next_seq, &fd,
+                                             &alloc, err);
     if (rc == PUBSUB_OK) {
         r->active_base = base & ~(uint64_t)7;
         r->tail = r->active_base + SEG_HEAD;

@@ -94,9 +94,9 @@ static bool collect(topic_set *set, size_t len, const local_filter *filter)
         if (pubsub__local_record_parse(set->map + at, len - at, &raw) != LOCAL_SCAN_RECORD) {
             break;
         }
-        bool want = (!filter->exact || raw.topic_hash == filter->topic_hash) &&
-                    (filter->match == NULL ||
-                     filter->match(filter->ctx, raw.topic.data, raw.topic.len));
+        bool want =
+            (!filter->exact || raw.topic_hash == filter->topic_hash) &&
+            (filter->match == NULL || filter->match(filter->ctx, raw.topic.data, raw.topic.len));
         if (want && pubsub__local_record_crc_ok(set->map + at, &raw)) {
             if (set->used * 2 >= set->cap && !grow(set)) {
                 return false;
@@ -200,8 +200,8 @@ pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
     if (sys != 0) {
         scan->map = NULL;
         return sys == EBADMSG
-                   ? pubsub__local_fail(err, PUBSUB_ECORRUPT,
-                                        "the retained values of %s were cut", store->dir)
+                   ? pubsub__local_fail(err, PUBSUB_ECORRUPT, "the retained values of %s were cut",
+                                        store->dir)
                    : pubsub__local_fail_errno(store->dir, "cannot read retained values", sys, err);
     }
     topic_set set = {scan->map, NULL, 0, 0};
@@ -252,8 +252,8 @@ static int open_generation(local_store *store, uint64_t generation)
         return errno;
     }
     int rc = pubsub__local_pread(store->ret_write_fd, bytes, sizeof(bytes), 0, &got);
-    if (rc == 0 && (got < SEG_HEAD ||
-                    !pubsub__local_seg_head_decode(bytes, generation, store->uuid, &head))) {
+    if (rc == 0 &&
+        (got < SEG_HEAD || !pubsub__local_seg_head_decode(bytes, generation, store->uuid, &head))) {
         rc = EBADMSG;
     }
     store->ret_gen = generation;
@@ -365,8 +365,8 @@ static pubsub_err fail_retain(const local_store *store, int sys, pubsub_error *e
 {
     if (sys == ENOBUFS) {
         return pubsub__local_fail(err, PUBSUB_EFULL,
-                                  "%s holds too many retained values (more than %u MiB)", store->dir,
-                                  RET_MAX >> 21);
+                                  "%s holds too many retained values (more than %u MiB)",
+                                  store->dir, RET_MAX >> 21);
     }
     if (sys == EBADMSG) {
         return pubsub__local_fail(err, PUBSUB_ECORRUPT, "the retained values of %s are damaged",
@@ -381,8 +381,7 @@ pubsub_err pubsub__local_retain_write(local_store *store, const uint8_t *data, s
     static const uint8_t mark[REC_MARK];
     *word = atomic_load(&store->ctl->ret_word);
     int sys = *word == 0 ? 0 : open_generation(store, generation_of(*word));
-    if (sys == 0 &&
-        (*word == 0 || length_of(*word) + len + REC_MARK > store->ret_size)) {
+    if (sys == 0 && (*word == 0 || length_of(*word) + len + REC_MARK > store->ret_size)) {
         sys = next_generation(store, *word, len);
         *word = atomic_load(&store->ctl->ret_word);
         if (sys == 0) {
@@ -460,8 +459,8 @@ pubsub_err pubsub__local_retain_recover(local_store *store, uint64_t *word, pubs
         found = pubsub__local_seg_head_decode(map, gens[i - 1], store->uuid, &head);
         local_expect expect = {0, 1, 1, UINT32_MAX};
         local_raw raw;
-        while (found && pubsub__local_record_scan(map + at, len - at, &expect, &raw) ==
-                            LOCAL_SCAN_RECORD) {
+        while (found &&
+               pubsub__local_record_scan(map + at, len - at, &expect, &raw) == LOCAL_SCAN_RECORD) {
             at += raw.size;
         }
         unmap(map, len);

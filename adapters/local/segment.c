@@ -24,7 +24,8 @@ static int open_segment(const local_store *store, uint64_t base, local_seg_head 
         return errno;
     }
     int rc = pubsub__local_pread(*fd, bytes, sizeof(bytes), 0, &got);
-    if (rc == 0 && (got < SEG_HEAD || !pubsub__local_seg_head_decode(bytes, base, store->uuid, head))) {
+    if (rc == 0 &&
+        (got < SEG_HEAD || !pubsub__local_seg_head_decode(bytes, base, store->uuid, head))) {
         rc = EBADMSG;
     }
     if (rc != 0) {
@@ -102,7 +103,8 @@ void pubsub__local_seg_put(local_store *store, local_seg *seg)
     if (seg == NULL) {
         return;
     }
-    bool shared = !atomic_load(&store->dead); /* a child of fork has neither threads nor a sane lock */
+    bool shared =
+        !atomic_load(&store->dead); /* a child of fork has neither threads nor a sane lock */
     if (shared) {
         pthread_mutex_lock(&store->seg_mu);
     }

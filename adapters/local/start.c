@@ -31,8 +31,7 @@ static pubsub_err segment_before(local_store *store, uint64_t time_ns, uint64_t 
     *base = first;
     for (size_t i = 0; i < count && bases[i] <= active; i++) {
         local_seg_head head;
-        if (bases[i] >= first &&
-            pubsub__local_seg_read_head(store, bases[i], &head) == PUBSUB_OK &&
+        if (bases[i] >= first && pubsub__local_seg_read_head(store, bases[i], &head) == PUBSUB_OK &&
             head.created_ns <= time_ns) {
             *base = bases[i];
         }

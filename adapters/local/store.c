@@ -19,7 +19,8 @@
 #include "base/rand.h"
 #include "local/internal.h"
 
-#define OPEN_WAIT_NS (5 * LOCAL_NS_PER_S) /* for somebody else's recovery */
+#define OPEN_WAIT_NS (5 * LOCAL_NS_PER_S)   /* for somebody else's recovery */
+#define REPAIR_WAIT_NS (LOCAL_NS_PER_S / 5) /* for programs that are just ending */
 
 _Static_assert(sizeof(local_ctl) <= LOCAL_CTL_BYTES, "ctl does not fit its file");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these words");
@@ -33,11 +34,11 @@ static const char *network_fs(int64_t type)
     static const struct {
         int64_t type;
         const char *name;
-    } table[] = {{0x6969, "NFS"},         {0x517b, "SMB"},         {0xfe534d42, "SMB2"},
-                 {0xff534d42, "CIFS"},    {0x01021997, "9p"},      {0x65735546, "FUSE or virtiofs"},
-                 {0x00c36400, "Ceph"},    {0x5346414f, "AFS"},     {0x6b414653, "AFS"},
-                 {0x73757245, "Coda"},    {0x7461636f, "OCFS2"},   {0x01161970, "GFS2"},
-                 {0x0bd00bd0, "Lustre"},  {0x786f4256, "vboxsf"},  {0x47504653, "GPFS"}};
+    } table[] = {{0x6969, "NFS"},        {0x517b, "SMB"},        {0xfe534d42, "SMB2"},
+                 {0xff534d42, "CIFS"},   {0x01021997, "9p"},     {0x65735546, "FUSE or virtiofs"},
+                 {0x00c36400, "Ceph"},   {0x5346414f, "AFS"},    {0x6b414653, "AFS"},
+                 {0x73757245, "Coda"},   {0x7461636f, "OCFS2"},  {0x01161970, "GFS2"},
+                 {0x0bd00bd0, "Lustre"}, {0x786f4256, "vboxsf"}, {0x47504653, "GPFS"}};
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (table[i].type == type) {
             return table[i].name;
@@ -144,9 +145,9 @@ static pubsub_err open_append_lock(local_store *store, const local_options *opti
 {
     if (options->access == LOCAL_ACCESS_READ || (!is_bus && options->must_exist)) {
         store->readonly = true;
-        return is_bus ? PUBSUB_OK
-                      : pubsub__local_fail(err, PUBSUB_ENOTFOUND, "there is no bus in %s",
-                                           store->dir);
+        return is_bus
+                   ? PUBSUB_OK
+                   : pubsub__local_fail(err, PUBSUB_ENOTFOUND, "there is no bus in %s", store->dir);
     }
     store->append_fd = pubsub__local_create(store, store->dir_fd, "append.lock", 0);
     if (store->append_fd >= 0) {
@@ -240,11 +241,12 @@ static bool ctl_valid(const local_store *store)
 static pubsub_err recover_alone(local_store *store, const local_settings *settings, bool force,
                                 pubsub_error *err)
 {
-    if (store->ctl == NULL) {
+    if (store->ctl == NULL && map_ctl(store, false, NULL) != PUBSUB_OK) {
         pubsub_err rc = map_ctl(store, true, err);
         if (rc != PUBSUB_OK) {
             return rc;
         }
+        force = true; /* whatever is in the part that was there */
     }
     if (!force && ctl_valid(store)) {
         return PUBSUB_OK; /* somebody was faster */
@@ -262,7 +264,7 @@ static pubsub_err recover_alone(local_store *store, const local_settings *settin
 static pubsub_err join_bus(local_store *store, const local_settings *settings, bool repair,
                            pubsub_error *err)
 {
-    uint64_t deadline = pubsub__clock_mono_ns() + OPEN_WAIT_NS;
+    uint64_t deadline = pubsub__clock_mono_ns() + (repair ? REPAIR_WAIT_NS : OPEN_WAIT_NS);
     for (;;) {
         if (pubsub__local_flock(store->alive_fd, LOCK_SH | LOCK_NB) == 0) {
             pubsub_error why = PUBSUB_ERROR_INIT;
@@ -431,8 +433,8 @@ void pubsub__local_close(local_store *store)
     if (store->ctl != NULL) {
         munmap(store->ctl, LOCAL_CTL_BYTES);
     }
-    int fds[] = {store->dir_fd,   store->log_fd,   store->ret_fd,       store->groups_fd,
-                 store->append_fd, store->sync_fd, store->write_fd,     store->ret_write_fd,
+    int fds[] = {store->dir_fd,      store->log_fd,  store->ret_fd,   store->groups_fd,
+                 store->append_fd,   store->sync_fd, store->write_fd, store->ret_write_fd,
                  store->sync_seg_fd, store->alive_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         close_fd(fds[i]);

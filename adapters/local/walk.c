@@ -142,9 +142,8 @@ int pubsub__local_walk_next(local_walk *walk, const local_filter *filter, local_
         uint64_t seg_end = seg->head.base + seg->head.size;
         size_t limit = (size_t)((walk->limit < seg_end ? walk->limit : seg_end) - seg->head.base);
         size_t usable = pubsub__local_seg_usable(seg, limit, walk->limit >= seg_end);
-        local_scan scan = at < usable
-                              ? pubsub__local_record_parse(seg->map + at, usable - at, raw)
-                              : LOCAL_SCAN_BAD;
+        local_scan scan = at < usable ? pubsub__local_record_parse(seg->map + at, usable - at, raw)
+                                      : LOCAL_SCAN_BAD;
         if (scan == LOCAL_SCAN_ROLL && walk->limit >= seg_end) {
             walk->pos = seg_end + SEG_HEAD;
             continue;

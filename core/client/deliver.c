@@ -182,6 +182,7 @@ void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription *subscripti
         pubsub__message_append(&sub->ready, &list);
         pubsub__ready_sub(client, sub);
         pthread_mutex_unlock(&client->lock);
+        pthread_cond_broadcast(&client->ready_cond);
     }
     if (client->io_settled.head != NULL) {
         pubsub__turn_soon(client);

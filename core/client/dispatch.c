@@ -23,14 +23,12 @@ static bool anything_ready(const pubsub_client *client)
     return client->ready_messages > 0 || client->reports.head != NULL || client->events != NULL;
 }
 
-void pubsub__ready_changed(pubsub_client *client)
+/* @locks lock held. The descriptor follows what is ready. */
+static bool update_fd(pubsub_client *client)
 {
     bool ready = anything_ready(client) || client->state == PUBSUB_STATE_CLOSED;
-    if (ready) {
-        pthread_cond_broadcast(&client->ready_cond);
-    }
     if (!client->ready_fd_used || ready == client->ready_fd_set) {
-        return;
+        return ready;
     }
     uint64_t value = 1;
     client->ready_fd_set = ready;
@@ -40,6 +38,14 @@ void pubsub__ready_changed(pubsub_client *client)
     } else {
         while (read(client->ready_fd, &value, sizeof value) < 0 && errno == EINTR) {
         }
+    }
+    return ready;
+}
+
+void pubsub__ready_changed(pubsub_client *client)
+{
+    if (update_fd(client)) {
+        pthread_cond_broadcast(&client->ready_cond);
     }
 }
 
@@ -88,7 +94,7 @@ void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *sub)
     if (handler_of(sub, &ctx) != NULL) {
         queue_run(client, sub);
     }
-    pubsub__ready_changed(client);
+    update_fd(client);
 }
 
 /* ---- events ---- */
@@ -135,6 +141,7 @@ static void free_event(pubsub__event *event)
 
 void pubsub__emit_locked(pubsub_client *client, const pubsub_event *event)
 {
+    client->progress = true;
     if (event->subscription != NULL) { /* waiters for its fate */
         pthread_cond_broadcast(&client->state_cond);
         pthread_cond_broadcast(&client->ready_cond);
@@ -257,22 +264,31 @@ static uint64_t coarse_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* @locks lock held */
-static void flush_settled(pubsub_client *client, pubsub__message_list *settled)
+/* @locks lock held. Returns whether the I/O thread has to be woken: not for each ack that only returns
+ * credit, which costs two threads a trip for every message that trickles in. */
+static bool flush_settled(pubsub_client *client, const pubsub_subscription *sub,
+                          pubsub__message_list *settled)
 {
-    if (settled->head != NULL) {
-        bool first = client->settled.head == NULL;
-        client->settling += settled->count;
-        pubsub__message_append(&client->settled, settled);
-        if (first) {
-            pubsub__wake(client);
-        }
+    if (settled->head == NULL) {
+        return false;
     }
+    bool urgent = !sub->spi.lazy_ack;
+    for (const pubsub_message *m = settled->head; !urgent && m != NULL; m = m->next) {
+        client->lazy_settled++;
+        client->lazy_bytes += m->size;
+        urgent = atomic_load_explicit(&m->verdict, memory_order_relaxed) == PUBSUB__NACK ||
+                 client->lazy_settled >= sub->spi.request.prefetch / 4 ||
+                 client->lazy_bytes >= sub->spi.request.prefetch_bytes / 4;
+    }
+    client->settling += settled->count;
+    pubsub__message_append(&client->settled, settled);
+    return urgent;
 }
 
 /* Call the handler for a list of messages, without the lock. What is not reached because the
  * subscription or the client ends is handed back. */
-static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub__message_list *list)
+static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub__message_list *list,
+                        bool *wake)
 {
     void *ctx = NULL;
     pubsub_message_fn fn = handler_of(sub, &ctx);
@@ -311,17 +327,20 @@ static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub_
         if (now != since && settled.head != NULL) { /* slow handlers: acks do not wait for the round */
             since = now;
             pthread_mutex_lock(&client->lock);
-            flush_settled(client, &settled);
+            bool urgent = flush_settled(client, sub, &settled);
             pthread_mutex_unlock(&client->lock);
+            if (urgent) {
+                pubsub__wake(client);
+            }
         }
     }
     pthread_mutex_lock(&client->lock);
-    flush_settled(client, &settled);
+    *wake = flush_settled(client, sub, &settled);
     return calls;
 }
 
 /* @locks lock held; left while handlers run */
-static int dispatch_sub(pubsub_client *client, pubsub_subscription *sub)
+static int dispatch_sub(pubsub_client *client, pubsub_subscription *sub, bool *wake)
 {
     if (sub->ended || client->stopping) {
         return 0;
@@ -340,7 +359,7 @@ static int dispatch_sub(pubsub_client *client, pubsub_subscription *sub)
     sub->called_fn = true;
     sub->called_by = pthread_self();
     pthread_mutex_unlock(&client->lock);
-    int calls = call_handler(client, sub, &list);
+    int calls = call_handler(client, sub, &list, wake);
     sub->called_fn = false;
     pthread_cond_broadcast(&client->state_cond);
     return calls;
@@ -355,8 +374,12 @@ static int dispatch_messages(pubsub_client *client)
         if (sub == NULL) {
             break;
         }
-        calls += dispatch_sub(client, sub);
+        bool wake = false;
+        calls += dispatch_sub(client, sub, &wake);
         pthread_mutex_unlock(&client->lock);
+        if (wake) {
+            pubsub__wake(client);
+        }
         pubsub__subscription_unref(sub);
         pthread_mutex_lock(&client->lock);
     }

@@ -115,6 +115,7 @@ struct pubsub_subscription {
     pubsub_message_fn fn; /* [const] own handler or NULL */
     void *ctx;
     bool ack_auto;                  /* [const] */
+    bool degrade;                   /* [const] */
     pubsub_duration_ms nack_delay;  /* [const] */
     char *dead_letter;              /* [const] topic, "" = derived, NULL = off */
     pubsub_bytes *patterns;  /* [const] owned, spi.request points here, as do the next */
@@ -251,6 +252,7 @@ struct pubsub_client {
     uint64_t flush_wanted, flush_done;
     pubsub__message_list settled;
     size_t settling; /* settled, not yet given to the adapter */
+    size_t lazy_settled, lazy_bytes; /* of those, what the I/O thread was not woken for */
     pubsub__command *commands, *commands_tail;
     pubsub_subscription *subs;
     pubsub_subscription *run_head, *run_tail;
@@ -264,6 +266,8 @@ struct pubsub_client {
     pthread_t poller;
     bool calling; /* a handler runs */
     bool interrupted;
+    bool progress; /* something a blocking call may wait for has happened: an inline wait that has
+                      just done it must look again instead of sleeping */
     int ready_fd;
     bool ready_fd_used, ready_fd_set;
     bool freeze_wanted, frozen;       /* the I/O thread stands still, somebody reads its lists */
@@ -273,6 +277,7 @@ struct pubsub_client {
     /* [atomic] */
     atomic_bool messages_stop; /* no handler for messages any more */
     atomic_bool wake_pending;
+    atomic_bool adapter_wake;
     atomic_uint_fast64_t stats[sizeof(pubsub_stats) / sizeof(uint64_t)];
 
     /* [io] */
@@ -285,7 +290,6 @@ struct pubsub_client {
     int wake_fd;
     uv_poll_t wake_poll;
     uv_timer_t core_timer;
-    atomic_bool adapter_wake;
     bool first_connect_done;
     bool closing; /* close of the adapter was asked */
     bool closed;  /* and answered */
@@ -382,13 +386,16 @@ void pubsub__publish_release_locked(pubsub_client *client, pubsub__publish *publ
 
 /* ---- request.c ---- */
 
-pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *subscription,
+pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub,
                                  const pubsub_options *options, pubsub_error *err);
 /* Answer a request from caps; ENOTSUP unless degrade allows. */
 pubsub_err pubsub__negotiate(const pubsub_client *client, const pubsub_caps *caps,
                              const pubsub_request *request, bool degrade, pubsub_grant *grant,
                              pubsub_error *err);
 uint64_t pubsub__caps_mask(const pubsub_caps *caps);
+/* What degrade=allow gave up is not asked for any more; an unset qos gets its value. */
+void pubsub__request_lower(pubsub_subscribe_request *request, const pubsub_caps *caps,
+                           uint64_t refused);
 
 /* ---- subscribe.c [io] ---- */
 
@@ -447,7 +454,8 @@ void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bo
 
 /* pubsub_client_poll without the check for dispatch=thread. */
 int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err);
-/* @locks lock held. Put a subscription with ready messages in the run queue and wake who waits. */
+/* @locks lock held. Put a subscription with ready messages in the run queue. The caller signals
+ * ready_cond after it has left the lock, so that who wakes does not run into it. */
 void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription);
 /* @locks lock held. Recompute whether something is ready: conditions and the descriptor. */
 void pubsub__ready_changed(pubsub_client *client);

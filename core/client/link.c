@@ -17,6 +17,7 @@ void pubsub__set_state_locked(pubsub_client *client, pubsub_state state, const p
         return;
     }
     client->state = state;
+    client->progress = true;
     pthread_cond_broadcast(&client->state_cond);
     pthread_cond_broadcast(&client->space_cond);
     pubsub_event event = {sizeof event, PUBSUB_EVENT_STATE, state, NULL, err, NULL, false};

@@ -343,7 +343,9 @@ static void drive(pubsub_client *client, uint64_t deadline_ns)
     pthread_mutex_lock(&client->lock);
     bool now = client->ready_messages > 0 || client->reports.head != NULL ||
                client->events != NULL || client->submitted.head != NULL ||
-               client->settled.head != NULL || client->commands != NULL || client->interrupted;
+               client->settled.head != NULL || client->commands != NULL || client->interrupted ||
+               client->progress;
+    client->progress = false;
     pthread_mutex_unlock(&client->lock);
     if (now || deadline_ns == PUBSUB__FOREVER_NS) {
         uv_run(&client->loop, now ? UV_RUN_NOWAIT : UV_RUN_ONCE);

@@ -105,6 +105,7 @@ static void deliver(pubsub_client *client, pubsub__publish_list *list)
     if (client->unresolved == 0) {
         pthread_cond_broadcast(&client->state_cond);
     }
+    client->progress = true;
     pthread_mutex_unlock(&client->lock);
 }
 

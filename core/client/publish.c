@@ -48,8 +48,17 @@ static pubsub_err check_text(const char *what, pubsub_bytes text, pubsub_error *
     return PUBSUB_OK;
 }
 
+static bool is_hollow(pubsub_bytes bytes)
+{
+    return bytes.len > 0 && bytes.data == NULL;
+}
+
 static pubsub_err check_headers(const pubsub_publication *pub, pubsub_error *err)
 {
+    if (pub->headers == NULL) {
+        return pubsub_error_set(err, PUBSUB_EINVAL, "header_count is %zu, but headers is NULL",
+                                pub->header_count);
+    }
     if (pub->header_count > PUBSUB_HEADERS_MAX) {
         return pubsub_error_set(err, PUBSUB_ETOOBIG, "%zu headers, at most %u are allowed",
                                 pub->header_count, PUBSUB_HEADERS_MAX);
@@ -60,6 +69,10 @@ static pubsub_err check_headers(const pubsub_publication *pub, pubsub_error *err
             return pubsub_error_set(err, PUBSUB_EINVAL,
                                     "the name of header %zu must have 1 to %u bytes", i + 1,
                                     PUBSUB_HEADER_NAME_MAX);
+        }
+        if (is_hollow(pub->headers[i].value)) {
+            return pubsub_error_set(err, PUBSUB_EINVAL,
+                                    "the value of header %zu has a length but no data", i + 1);
         }
         pubsub_err rc = check_text("a header's name", name, err);
         if (rc != PUBSUB_OK) {
@@ -78,10 +91,13 @@ static pubsub_err check_shape(const pubsub_publication *pub, pubsub_error *err)
     if (pub->qos < PUBSUB_QOS_UNSET || pub->qos > PUBSUB_EXACTLY_ONCE) {
         return pubsub_error_set(err, PUBSUB_EINVAL, "qos %d is not 0, 1 or 2", pub->qos);
     }
-    if ((pub->payload.len > 0 && pub->payload.data == NULL) || pub->expiry < 0) {
-        return pubsub_error_set(err, PUBSUB_EINVAL, "%s", pub->expiry < 0
-                                                              ? "expiry is negative"
-                                                              : "payload has a length but no data");
+    if (is_hollow(pub->topic) || is_hollow(pub->payload) || is_hollow(pub->key) ||
+        is_hollow(pub->content_type) || is_hollow(pub->reply_to) || is_hollow(pub->correlation)) {
+        return pubsub_error_set(err, PUBSUB_EINVAL,
+                                "topic, payload or a property has a length but no data");
+    }
+    if (pub->expiry < 0) {
+        return pubsub_error_set(err, PUBSUB_EINVAL, "expiry is negative");
     }
     if ((pub->flags & PUBSUB_PUBLISH_TOMBSTONE) && pub->payload.len > 0) {
         return pubsub_error_set(err, PUBSUB_EINVAL, "a tombstone has no payload");
@@ -232,11 +248,6 @@ static pubsub_err wait_space(pubsub_client *client, size_t bytes, uint64_t deadl
                                     "the queue is full of delivery reports that nobody polls; call "
                                     "pubsub_client_poll");
         }
-        if (pubsub__in_callback(client)) {
-            return pubsub_error_set(err, PUBSUB_ESTATE,
-                                    "the queue is full, and a handler cannot wait for it; use "
-                                    "timeout 0 there");
-        }
         client->space_waiters++;
         bool in_time = pubsub__wait(client, &client->space_cond, deadline);
         client->space_waiters--;
@@ -322,7 +333,13 @@ pubsub_err pubsub_client_publish_batch(pubsub_client *client,
     uint64_t deadline = timeout == 0 ? 0 : pubsub__deadline(timeout);
     size_t done = 0;
     pthread_mutex_lock(&client->lock);
-    pubsub_err stop = usable_locked(client, err);
+    pubsub_err stop = PUBSUB_OK;
+    if (timeout != 0 && pubsub__in_callback(client)) {
+        stop = pubsub_error_set(err, PUBSUB_ESTATE,
+                                "a handler cannot wait for queue space; use timeout 0 there");
+    } else if (valid > 0) {
+        stop = usable_locked(client, err);
+    }
     for (; stop == PUBSUB_OK && done < valid; done++) {
         const pubsub_publication *pub = &publications[done];
         stop = wait_space(client, weight(pub), deadline, timeout != 0, err);
@@ -470,6 +487,7 @@ void pubsub_sink_flushed(pubsub_sink *sink)
     pubsub_client *client = sink->client;
     pthread_mutex_lock(&client->lock);
     client->flush_done = client->flush_seen;
+    client->progress = true;
     pthread_cond_broadcast(&client->state_cond);
     pthread_mutex_unlock(&client->lock);
 }

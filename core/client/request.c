@@ -1,99 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef _DEFAULT_SOURCE
-#define _DEFAULT_SOURCE /* timegm */
-#endif
 #include "client/internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/units.h"
+#include "base/when.h"
 #include "options/resolve.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* From subscribe options to a request, and the answer from capabilities. */
-
-/* RFC 3339, section 5.6: 2026-01-31T12:00:00[.5](Z|+01:00); a space may stand for the T. */
-static bool parse_rfc3339(const char *text, uint64_t *out_ns)
-{
-    struct tm tm;
-    int used = 0;
-    char sep = 0;
-    memset(&tm, 0, sizeof tm);
-    if (sscanf(text, "%4d-%2d-%2d%c%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &sep,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) != 7 ||
-        (sep != 'T' && sep != 't' && sep != ' ')) {
-        return false;
-    }
-    bool in_range = tm.tm_year >= 1970 && tm.tm_mon >= 1 && tm.tm_mon <= 12 && tm.tm_mday >= 1 &&
-                    tm.tm_mday <= 31 && tm.tm_hour >= 0 && tm.tm_hour <= 23 && tm.tm_min >= 0 &&
-                    tm.tm_min <= 59 && tm.tm_sec >= 0 && tm.tm_sec <= 60;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    const char *at = text + used;
-    uint64_t fraction = 0;
-    if (*at == '.') {
-        uint64_t unit = 100000000u;
-        for (at++; *at >= '0' && *at <= '9'; at++, unit /= 10) {
-            fraction += (uint64_t)(*at - '0') * unit;
-        }
-    }
-    int hours = 0;
-    int minutes = 0;
-    int end = 0;
-    if ((*at == '+' || *at == '-') && sscanf(at + 1, "%2d:%2d%n", &hours, &minutes, &end) == 2) {
-        int64_t sign = *at == '-' ? -1 : 1;
-        at += 1 + end;
-        tm.tm_sec -= (int)(sign * (hours * 3600 + minutes * 60));
-    } else if (*at == 'Z' || *at == 'z') {
-        at++;
-    } else {
-        return false;
-    }
-    time_t seconds = timegm(&tm);
-    if (!in_range || *at != '\0' || seconds < 0) {
-        return false;
-    }
-    *out_ns = (uint64_t)seconds * 1000000000u + fraction;
-    return true;
-}
-
-/* "@1700000000.25": seconds since 1970. */
-static bool parse_unix(const char *text, uint64_t *out_ns)
-{
-    uint64_t seconds = 0;
-    uint64_t fraction = 0;
-    const char *at = text + 1;
-    if (*text != '@' || *at < '0' || *at > '9') {
-        return false;
-    }
-    for (; *at >= '0' && *at <= '9' && seconds < 10000000000u; at++) {
-        seconds = seconds * 10 + (uint64_t)(*at - '0');
-    }
-    if (*at == '.') {
-        uint64_t unit = 100000000u;
-        for (at++; *at >= '0' && *at <= '9'; at++, unit /= 10) {
-            fraction += (uint64_t)(*at - '0') * unit;
-        }
-    }
-    *out_ns = seconds * 1000000000u + fraction;
-    return *at == '\0';
-}
-
-static bool parse_time(const char *text, uint64_t *out_ns)
-{
-    int64_t ago_ms = 0;
-    if (text[0] == '-' && pubsub__parse_duration(text + 1, &ago_ms) == 0 && ago_ms >= 0) {
-        uint64_t now = pubsub__clock_wall_ns();
-        uint64_t ago = (uint64_t)ago_ms * 1000000u;
-        *out_ns = ago < now ? now - ago : 0;
-        return true;
-    }
-    return parse_unix(text, out_ns) || parse_rfc3339(text, out_ns);
-}
 
 static pubsub_err parse_from(const pubsub_adapter *adapter, const char *text, pubsub_from *out,
                              pubsub_error *err)
@@ -110,7 +25,7 @@ static pubsub_err parse_from(const pubsub_adapter *adapter, const char *text, pu
             return PUBSUB_OK;
         }
     }
-    if (parse_time(text, &out->time_ns)) {
+    if (pubsub__when_parse(text, pubsub__clock_wall_ns(), &out->time_ns)) {
         out->kind = PUBSUB_FROM_TIME;
         return PUBSUB_OK;
     }
@@ -222,9 +137,9 @@ static pubsub_err merge(pubsub_client *client, pubsub_subscription *sub,
 }
 
 pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub,
-                                 const pubsub_options *own, pubsub_error *err)
+                                 const pubsub_options *options, pubsub_error *err)
 {
-    pubsub_err rc = merge(client, sub, own, err);
+    pubsub_err rc = merge(client, sub, options, err);
     if (rc == PUBSUB_OK) {
         rc = parse_texts(client, sub, err);
     }
@@ -232,37 +147,34 @@ pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub
         return rc;
     }
     pubsub_subscribe_request *request = &sub->spi.request;
-    const pubsub_options *options = sub->options;
-    request->options = options;
-    request->qos = pubsub_options_is_set(options, "qos") ? (pubsub_qos)number(options, "qos")
+    const pubsub_options *all = sub->options;
+    request->options = all;
+    request->qos = pubsub_options_is_set(all, "qos") ? (pubsub_qos)number(all, "qos")
                                                          : PUBSUB_QOS_UNSET;
     bool reset = false;
-    pubsub_options_bool(options, "reset", &reset);
+    pubsub_options_bool(all, "reset", &reset);
     request->reset = reset;
-    const char *order = pubsub_options_get(options, "order");
+    const char *order = pubsub_options_get(all, "order");
     request->order_key = order != NULL && strcmp(order, "key") == 0;
-    request->prefetch = (uint32_t)number(options, "prefetch");
-    request->prefetch_bytes = (uint64_t)number(options, "prefetch_bytes");
-    request->max_attempts = (uint32_t)number(options, "max_attempts");
-    sub->nack_delay = number(options, "nack_delay");
-    const char *ack = pubsub_options_get(options, "ack");
+    request->prefetch = (uint32_t)number(all, "prefetch");
+    request->prefetch_bytes = (uint64_t)number(all, "prefetch_bytes");
+    request->max_attempts = (uint32_t)number(all, "max_attempts");
+    sub->nack_delay = number(all, "nack_delay");
+    const char *ack = pubsub_options_get(all, "ack");
     sub->ack_auto = ack == NULL || strcmp(ack, "manual") != 0;
-    if (number(options, "workers") > 1) {
+    if (number(all, "workers") > 1) {
         return pubsub_error_set(err, PUBSUB_ENOTSUP,
                                 "workers above 1 are not available yet; handlers run one at a time");
     }
-    request->features = subscribe_features(request, own);
+    const char *degrade = pubsub_options_get(all, "degrade");
+    sub->degrade = degrade != NULL && strcmp(degrade, "allow") == 0;
+    request->features = subscribe_features(request, options);
     pubsub_request ask = {request->features, request};
-    rc = pubsub__negotiate(client, &client->caps_offline, &ask, client->degrade, &sub->asked, err);
+    rc = pubsub__negotiate(client, &client->caps_offline, &ask, sub->degrade, &sub->asked, err);
     if (rc != PUBSUB_OK) {
         return rc;
     }
-    if (request->qos == PUBSUB_QOS_UNSET || (sub->asked.refused &
-                                             PUBSUB_BIT(PUBSUB_FEATURE_QOS0 + request->qos))) {
-        request->qos = client->caps_offline.features[PUBSUB_FEATURE_QOS1].support != PUBSUB_REFUSED
-                           ? PUBSUB_AT_LEAST_ONCE
-                           : PUBSUB_AT_MOST_ONCE;
-    }
+    pubsub__request_lower(request, &client->caps_offline, sub->asked.refused);
     return PUBSUB_OK;
 }
 
@@ -275,6 +187,31 @@ uint64_t pubsub__caps_mask(const pubsub_caps *caps)
         mask |= caps->features[i].support != PUBSUB_REFUSED ? PUBSUB_BIT(i) : 0;
     }
     return mask;
+}
+
+void pubsub__request_lower(pubsub_subscribe_request *request, const pubsub_caps *caps,
+                           uint64_t refused)
+{
+    if (request->qos == PUBSUB_QOS_UNSET ||
+        (refused & PUBSUB_BIT(PUBSUB_FEATURE_QOS0 + request->qos))) {
+        bool confirmed = caps->features[PUBSUB_FEATURE_QOS1].support != PUBSUB_REFUSED;
+        request->qos = confirmed ? PUBSUB_AT_LEAST_ONCE : PUBSUB_AT_MOST_ONCE;
+    }
+    if (refused & (PUBSUB_BIT(PUBSUB_FEATURE_DURABLE) | PUBSUB_BIT(PUBSUB_FEATURE_DURABLE_GROUP))) {
+        request->durable = "";
+    }
+    if (refused & PUBSUB_BIT(PUBSUB_FEATURE_GROUP)) {
+        request->group = "";
+    }
+    if (refused & (PUBSUB_BIT(PUBSUB_FEATURE_FROM_EARLIEST) | PUBSUB_BIT(PUBSUB_FEATURE_FROM_TIME) |
+                   PUBSUB_BIT(PUBSUB_FEATURE_FROM_POSITION) | PUBSUB_BIT(PUBSUB_FEATURE_RETAIN))) {
+        request->from.kind = PUBSUB_FROM_NEW;
+    }
+    if (refused &
+        (PUBSUB_BIT(PUBSUB_FEATURE_ORDER_KEY) | PUBSUB_BIT(PUBSUB_FEATURE_ORDER_KEY_GROUP))) {
+        request->order_key = false;
+    }
+    request->features &= ~refused;
 }
 
 static pubsub_err refuse(const pubsub_client *client, const pubsub_caps *caps,

@@ -24,7 +24,8 @@ void pubsub__outstanding_add(pubsub_subscription *sub, pubsub_message *message)
     sub->client->unsettled++;
 }
 
-static void outstanding_remove(pubsub_subscription *sub, pubsub_message *message)
+static void outstanding_remove(pubsub_client *client, pubsub_subscription *sub,
+                               pubsub_message *message)
 {
     if (message->prev != NULL) {
         message->prev->next = message->next;
@@ -35,21 +36,18 @@ static void outstanding_remove(pubsub_subscription *sub, pubsub_message *message
         message->next->prev = message->prev;
     }
     message->next = message->prev = NULL;
-    sub->client->unsettled--;
+    client->unsettled--;
 }
 
 void pubsub__settle_locked(pubsub_client *client, pubsub_message *message)
 {
-    bool first = client->settled.head == NULL;
     pubsub__message_push(&client->settled, message);
     client->settling++;
-    if (first) {
-        pubsub__wake(client);
-    }
+    pubsub__wake(client);
 }
 
 /* @locks lock held */
-static pubsub_err settle(pubsub_subscription *sub, pubsub_message *message,
+static pubsub_err settle(pubsub_client *client, pubsub_subscription *sub, pubsub_message *message,
                          enum pubsub__verdict verdict)
 {
     if (sub->ended) {
@@ -60,8 +58,8 @@ static pubsub_err settle(pubsub_subscription *sub, pubsub_message *message,
         return PUBSUB_ESTATE;
     }
     atomic_store_explicit(&message->verdict, (unsigned char)verdict, memory_order_relaxed);
-    outstanding_remove(sub, message);
-    pubsub__settle_locked(sub->client, message);
+    outstanding_remove(client, sub, message);
+    pubsub__settle_locked(client, message);
     return PUBSUB_OK;
 }
 
@@ -80,7 +78,7 @@ pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, size_t coun
     for (size_t i = 0; i < count; i++) {
         pubsub_subscription *sub = messages[i]->block->owner;
         pubsub_client *client = sub->client;
-        if (client != locked) {
+        if (locked == NULL || client != locked) {
             if (locked != NULL) {
                 pthread_mutex_unlock(&locked->lock);
             }
@@ -90,7 +88,7 @@ pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, size_t coun
             pthread_mutex_lock(&client->lock);
             locked = client;
         }
-        pubsub_err one = settle(sub, messages[i], PUBSUB__ACK);
+        pubsub_err one = settle(client, sub, messages[i], PUBSUB__ACK);
         bool matters = one == PUBSUB_ECLOSED || count == 1;
         rc = rc == PUBSUB_OK && matters ? one : rc;
     }
@@ -114,7 +112,7 @@ pubsub_err pubsub_message_nack(pubsub_message *message, pubsub_duration_ms delay
     char *copy = reason == NULL ? NULL : pubsub__strndup(reason, strnlen(reason, 200));
     pthread_mutex_lock(&client->lock);
     message->nack_delay = delay < 0 ? sub->nack_delay : delay;
-    pubsub_err rc = settle(sub, message, PUBSUB__NACK);
+    pubsub_err rc = settle(client, sub, message, PUBSUB__NACK);
     if (rc == PUBSUB_OK) {
         message->reason = copy;
         copy = NULL;
@@ -234,6 +232,7 @@ static void deliver_again(pubsub_client *client, pubsub_message *message)
     client->ready_messages++;
     pubsub__ready_sub(client, sub);
     pthread_mutex_unlock(&client->lock);
+    pthread_cond_broadcast(&client->ready_cond);
 }
 
 void pubsub__held_due(pubsub_client *client, uint64_t now_ns)
@@ -392,6 +391,7 @@ void pubsub__settle_take(pubsub_client *client)
         pubsub__message_list list = {NULL, NULL, 0};
         pthread_mutex_lock(&client->lock);
         size_t users = client->settled.count;
+        client->lazy_settled = client->lazy_bytes = 0;
         pubsub__message_append(&list, &client->settled);
         pthread_mutex_unlock(&client->lock);
         pubsub__message_append(&list, &client->io_settled);
@@ -406,6 +406,7 @@ void pubsub__settle_take(pubsub_client *client)
         pthread_mutex_lock(&client->lock);
         client->settling -= users;
         if (client->settling == 0) {
+            client->progress = true;
             pthread_cond_broadcast(&client->state_cond);
         }
         pthread_mutex_unlock(&client->lock);

@@ -141,7 +141,7 @@ static pubsub_err subscribe(pubsub_client *client, const struct order *order,
 {
     pubsub_subscription *sub = NULL;
     pubsub_err rc = make(client, order, &sub, err);
-    if (rc != PUBSUB_OK) {
+    if (rc != PUBSUB_OK || sub == NULL) {
         return rc;
     }
     pthread_mutex_lock(&client->lock);
@@ -442,7 +442,9 @@ static void forget_outstanding(pubsub_client *client, pubsub_subscription *sub)
     while (message != NULL) {
         pubsub_message *next = message->next;
         message->next = message->prev = NULL;
-        atomic_store(&message->verdict, PUBSUB__HAND_BACK);
+        /* It was handed out, so the attempt counts: ending without a word about it makes the
+         * broker deliver it again. */
+        atomic_store(&message->verdict, PUBSUB__DONE);
         client->unsettled--;
         pubsub__message_push(&client->io_settled, message);
         message = next;
@@ -487,6 +489,7 @@ static void finish_sub(pubsub_client *client, pubsub_subscription *sub, bool for
     }
     pthread_mutex_lock(&client->lock);
     remove_locked(client, sub);
+    client->progress = true;
     pthread_cond_broadcast(&client->state_cond);
     pthread_cond_broadcast(&client->ready_cond);
     pthread_mutex_unlock(&client->lock);
@@ -579,13 +582,15 @@ void pubsub__subs_negotiate(pubsub_client *client)
         pubsub_error err = PUBSUB_ERROR_INIT;
         pubsub_request request = {sub->spi.request.features, &sub->spi.request};
         pubsub_grant grant = sub->asked;
-        pubsub_err rc = pubsub__negotiate(client, &client->caps, &request,
-                                          sub->asked.refused != 0 || client->degrade, &grant, &err);
+        pubsub_err rc =
+            pubsub__negotiate(client, &client->caps, &request, sub->degrade, &grant, &err);
         if (rc != PUBSUB_OK) {
             pubsub__sub_refuse(client, sub, &err);
             sub->state = PUBSUB__SUB_ASKED; /* not asked again at this link_up */
         } else {
+            grant.refused |= sub->asked.refused; /* at the call */
             sub->asked = grant;
+            pubsub__request_lower(&sub->spi.request, &client->caps, grant.refused);
         }
     }
     pubsub__publish_negotiate(client);

@@ -107,4 +107,15 @@ bench(text 2 e2e topic/+ -b "local:${DIR}/bus")
 bench(text 2 e2e a b -b "local:${DIR}/bus")
 bench(text 2 --size 31)
 
+# The baseline loses nothing, and the micro-benchmarks print JSON.
+if(RAW)
+    execute_process(COMMAND "${RAW}" all "${DIR}/raw" 50 0 256 256 500
+        OUTPUT_VARIABLE text RESULT_VARIABLE code)
+    expect("${code}" STREQUAL "0" "exit code of the baseline")
+    expect("${text}" MATCHES "end_to_end_latency.*\"missing\":0,\"bad\":0" "baseline")
+    execute_process(COMMAND "${MICRO}" --json histogram OUTPUT_VARIABLE text RESULT_VARIABLE code)
+    string(JSON name GET "${text}" 0 name)
+    expect("${name}" STREQUAL "histogram record" "micro")
+endif()
+
 file(REMOVE_RECURSE "${DIR}")

@@ -146,10 +146,21 @@ size_t conf_union(kit_sub *const *subs, size_t sub_count, const char *prefix, si
     return different;
 }
 
+static size_t count_prefix(kit_sub *sub, const char *prefix)
+{
+    size_t found = 0;
+    size_t count = kit_count(sub);
+    for (size_t i = 0; i < count; i++) {
+        found += conf_number(kit_at(sub, i), prefix) != SIZE_MAX ? 1 : 0;
+    }
+    return found;
+}
+
 void conf_expect_exactly(conf *t, kit_sub *sub, const char *prefix, size_t count)
 {
     size_t next = 0;
     KIT_AWAIT(t->net, kit_count(sub) >= count);
+    KIT_AWAIT(t->net, count_prefix(sub, prefix) >= count);
     for (size_t i = 0; i < kit_count(sub); i++) {
         size_t number = conf_number(kit_at(sub, i), prefix);
         if (number != SIZE_MAX) {
@@ -158,6 +169,22 @@ void conf_expect_exactly(conf *t, kit_sub *sub, const char *prefix, size_t count
         }
     }
     assert_int_equal(next, count);
+}
+
+kit_sub *conf_subscribe_freed(conf *t, kit_peer *peer, const char *pattern, const char *options)
+{
+    kit_deadline until = kit_in(KIT_PATIENCE);
+    for (;;) {
+        pubsub_error error = PUBSUB_ERROR_INIT;
+        kit_sub *sub = kit_subscribe_later(peer, pattern, options, NULL, NULL);
+        pubsub_err result =
+            pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, &error);
+        if (result != PUBSUB_EBUSY || kit_over(until)) {
+            KIT_OK(result, &error);
+            return sub;
+        }
+        kit_turn(t->net);
+    }
 }
 
 void conf_fence(conf *t, kit_peer *publisher, const char *topic, kit_sub *sub)

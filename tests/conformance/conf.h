@@ -108,6 +108,8 @@ void conf_expect_exactly(conf *t, kit_sub *sub, const char *prefix, size_t count
 /* Store one message more and wait until it is there: what was published before and has not come by
  * then will not come. */
 void conf_fence(conf *t, kit_peer *publisher, const char *topic, kit_sub *sub);
+/* Subscribe to what another client has just let go of: unsubscribe returns before the broker knows. */
+kit_sub *conf_subscribe_freed(conf *t, kit_peer *peer, const char *pattern, const char *options);
 /* Start child number i (0..3) with a role. */
 kit_child *conf_child(conf *t, size_t i, const char *role, const char *const *arguments);
 

@@ -220,7 +220,7 @@ static void bad_urls_are_told_at_once(conf *t)
         if (!scheme.built) {
             const char *url = conf_text(t, "%s://localhost", scheme.scheme);
             KIT_ERR(PUBSUB_ENOTBUILT, pubsub_client_new(&client, url, NULL, &error));
-            KIT_SAYS(error.text, scheme.adapter);
+            KIT_SAYS(error.text, scheme.scheme);
         }
     }
 }

@@ -234,10 +234,10 @@ static void resuming_is_told(conf *t)
     KIT_OK(pubsub_subscription_wait(sub->handle, 0, &grant, NULL), NULL);
     assert_false(grant.resumed);
     KIT_OK(pubsub_subscription_unsubscribe(sub->handle, 0, NULL), NULL);
-    sub = kit_subscribe(conf_peer(t), topic, options);
+    sub = conf_subscribe_freed(t, conf_peer(t), topic, options);
     KIT_OK(pubsub_subscription_wait(sub->handle, 0, &grant, NULL), NULL);
     assert_true(grant.resumed);
-    KIT_AWAIT(t->net, kit_events_of(sub->peer, PUBSUB_EVENT_SUBSCRIBED) == 1);
+    KIT_AWAIT(t->net, kit_events_of(sub->peer, PUBSUB_EVENT_SUBSCRIBED) >= 1);
     assert_true(kit_event_find(sub->peer, PUBSUB_EVENT_SUBSCRIBED, 0)->resumed);
 }
 
@@ -276,7 +276,7 @@ static void a_durable_name_has_one_holder(conf *t)
     KIT_ERR(PUBSUB_EBUSY, result);
     conf_fence(t, first->peer, topic, first);
     KIT_OK(pubsub_subscription_unsubscribe(first->handle, 0, NULL), NULL);
-    KIT_OK(kit_try_subscribe(conf_peer(t), topic, options, NULL, &error), &error);
+    (void)conf_subscribe_freed(t, conf_peer(t), topic, options);
 }
 
 static void forgetting_ends_what_is_kept(conf *t)

@@ -147,7 +147,7 @@ static void a_full_queue_is_told(conf *t)
     pubsub_publication batch[20];
     pubsub_error error = PUBSUB_ERROR_INIT;
     size_t queued = 0;
-    kit_peer *peer = conf_peer_with(t, "queue_messages=10");
+    kit_peer *peer = kit_peer_plain(t->net, t->url, "queue_messages=10");
     peer->unpolled = true;
     for (size_t i = 0; i < 20; i++) {
         batch[i] = pub;
@@ -168,15 +168,20 @@ static void a_full_queue_is_told(conf *t)
 
 static void a_full_queue_in_bytes_is_told(conf *t)
 {
-    static char payload[3000];
+    static char payload[1000];
     pubsub_publication pub = kit_publication(conf_topic(t, "a"), "");
-    kit_peer *peer = conf_peer_with(t, "queue_bytes=8k");
+    pubsub_err result = PUBSUB_OK;
+    size_t taken = 0;
+    kit_peer *peer = kit_peer_plain(t->net, t->url, "queue_bytes=16k");
     peer->unpolled = true;
     pub.payload = (pubsub_bytes){payload, sizeof(payload)};
-    KIT_OK(pubsub_client_publish(peer->client, &pub, 0, NULL), NULL);
-    KIT_OK(pubsub_client_publish(peer->client, &pub, 0, NULL), NULL);
-    KIT_ERR(PUBSUB_EAGAIN, pubsub_client_publish(peer->client, &pub, 0, NULL));
-    assert_true(kit_stats(peer).queued_bytes <= 8192);
+    while (taken < 17 && result == PUBSUB_OK) {
+        result = pubsub_client_publish(peer->client, &pub, 0, NULL);
+        taken += result == PUBSUB_OK ? 1 : 0;
+    }
+    KIT_ERR(PUBSUB_EAGAIN, result);
+    assert_true(taken >= 8);
+    assert_true(kit_stats(peer).queued_bytes <= 16384);
     kit_flush(peer);
     assert_int_equal(kit_stats(peer).queued_bytes, 0);
 }

@@ -167,7 +167,8 @@ void bus_next(local_cursor *cursor, local_view *view)
 
 bool bus_is(pubsub_bytes bytes, const char *text)
 {
-    return bytes.len == strlen(text) && (bytes.len == 0 || memcmp(bytes.data, text, bytes.len) == 0);
+    return bytes.len == strlen(text) &&
+           (bytes.len == 0 || memcmp(bytes.data, text, bytes.len) == 0);
 }
 
 void bus_expect(local_cursor *cursor, const char *text)

@@ -238,8 +238,8 @@ static void test_log_position_that_never_was(void **state)
     bus_new(&b);
     (void)bus_put(b.store, "t", "one");
     local_position end = bus_put(b.store, "t", "two");
-    const local_position cases[] = {{1, end.offset + 8}, {2, 64},  {1, 72}, {1, 64 + 8},
-                                    {0, 64},             {1, 65}, {1, 1u << 30}};
+    const local_position cases[] = {
+        {1, end.offset + 8}, {2, 64}, {1, 72}, {1, 64 + 8}, {0, 64}, {1, 65}, {1, 1u << 30}};
     static const local_filter all = {false, 0, NULL, NULL};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         local_from from = {.kind = LOCAL_FROM_POSITION, .position = cases[i]};

@@ -24,11 +24,29 @@ static void test_position_round_trip(void **state)
 static void test_position_refuses_anything_else(void **state)
 {
     (void)state;
-    static const char *const cases[] = {
-        "",       "e",       "e1",      "e1-",      "1-64",        "e-64",      "e0-64",   "e01-64",
-        "e1-064", "e1-6",    "e1-64 ",  " e1-64",   "e1-64x",      "e+1-64",    "e1--64",  "E1-64",
-        "e1_64",  "e1-1e3",  "e1-64-8", "e1-0x40",  "e4294967296-64", "e1-9223372036854775808",
-        "e1-99999999999999999999999999999999999999999"};
+    static const char *const cases[] = {"",
+                                        "e",
+                                        "e1",
+                                        "e1-",
+                                        "1-64",
+                                        "e-64",
+                                        "e0-64",
+                                        "e01-64",
+                                        "e1-064",
+                                        "e1-6",
+                                        "e1-64 ",
+                                        " e1-64",
+                                        "e1-64x",
+                                        "e+1-64",
+                                        "e1--64",
+                                        "E1-64",
+                                        "e1_64",
+                                        "e1-1e3",
+                                        "e1-64-8",
+                                        "e1-0x40",
+                                        "e4294967296-64",
+                                        "e1-9223372036854775808",
+                                        "e1-99999999999999999999999999999999999999999"};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         local_position out;
         assert_false(pubsub__local_position_parse(cases[i], strlen(cases[i]), &out));

@@ -89,9 +89,9 @@ static void test_record_expectations(void **state)
         local_expect expect;
         local_scan scan;
     } cases[] = {
-        {{42, 0, 3, 3}, LOCAL_SCAN_RECORD},   {{41, 0, 3, 3}, LOCAL_SCAN_BAD},
-        {{43, 0, 3, 3}, LOCAL_SCAN_BAD},      {{0, 42, 0, 9}, LOCAL_SCAN_RECORD},
-        {{0, 43, 0, 9}, LOCAL_SCAN_BAD},      {{42, 0, 4, 9}, LOCAL_SCAN_BAD},
+        {{42, 0, 3, 3}, LOCAL_SCAN_RECORD}, {{41, 0, 3, 3}, LOCAL_SCAN_BAD},
+        {{43, 0, 3, 3}, LOCAL_SCAN_BAD},    {{0, 42, 0, 9}, LOCAL_SCAN_RECORD},
+        {{0, 43, 0, 9}, LOCAL_SCAN_BAD},    {{42, 0, 4, 9}, LOCAL_SCAN_BAD},
         {{42, 0, 1, 2}, LOCAL_SCAN_BAD},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

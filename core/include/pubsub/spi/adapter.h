@@ -115,6 +115,8 @@ typedef struct pubsub_spi_subscription {
     uint32_t link;             /**< the link it lives on, see pubsub_sink_bind; 0 at first */
     bool native_nack;          /**< set by the adapter in `subscribe`: nacks go to it; false = the core
                                     holds a refused message and delivers it again itself */
+    bool lazy_ack;             /**< set by the adapter in `subscribe`: an ack only returns credit, so it
+                                    may come late and in bulk */
     bool broker_redelivers;    /**< set by the adapter in `subscribe`: when the link is lost the broker
                                     sends what is unsettled again, so the core forgets what it holds
                                     and drops late acks; false = they stay valid */
