@@ -37,8 +37,8 @@ typedef struct setup_flag {
 } setup_flag;
 
 static const setup_flag text_flags[] = {
-    {"user", "user"},         {"client-id", "client_id"},     {"tls-ca", "tls_ca"},
-    {"tls-cert", "tls_cert"}, {"tls-key", "tls_key"},         {"tls-sni", "tls_server_name"},
+    {"user", "user"},         {"client-id", "client_id"}, {"tls-ca", "tls_ca"},
+    {"tls-cert", "tls_cert"}, {"tls-key", "tls_key"},     {"tls-sni", "tls_server_name"},
 };
 
 int cli_fail(const char *what, const pubsub_error *err)
@@ -101,7 +101,7 @@ static int read_config(setup_sources *from)
         path = standard;
     }
     return cli_config_read(&from->config, path, err, sizeof(err)) ? CLI_EXIT_OK
-                                                                   : cli_usage("%s", err);
+                                                                  : cli_usage("%s", err);
 }
 
 static bool is_url(const char *text)
@@ -154,17 +154,13 @@ static void choose_url(setup_sources *from, const char *broker)
         from->profile != NULL ? cli_config_get(&from->config, from->profile, "broker") : NULL;
     const char *in_env = env("PUBSUB_BROKER");
     bool by_flag = cli_given_any(from->args, "profile") || as_profile(broker) != NULL;
+    const char *order[] = {broker != NULL && is_url(broker) ? broker : NULL,
+                           by_flag ? in_profile : NULL,
+                           in_env != NULL && is_url(in_env) ? in_env : NULL, in_profile,
+                           cli_config_get(&from->config, "", "broker")};
 
-    if (broker != NULL && is_url(broker)) {
-        from->url = broker;
-    } else if (by_flag && in_profile != NULL) {
-        from->url = in_profile;
-    } else if (in_env != NULL && is_url(in_env)) {
-        from->url = in_env;
-    } else if (in_profile != NULL) {
-        from->url = in_profile;
-    } else {
-        from->url = cli_config_get(&from->config, "", "broker");
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && from->url == NULL; i++) {
+        from->url = order[i];
     }
     from->setup->broker_given = from->url != NULL;
     if (from->url == NULL) {

@@ -36,9 +36,9 @@ int cli_setup_option(pubsub_options *options, const char *name, const char *valu
  * called from an event handler with all events. */
 typedef struct cli_events {
     const cli_setup *setup;
-    bool connected; /* at least once */
-    bool lost;      /* and not there again */
-    bool closed;    /* for good: the first connect failed, or it was given up */
+    bool connected;    /* at least once */
+    bool lost;         /* and not there again */
+    bool closed;       /* for good: the first connect failed, or it was given up */
     pubsub_error last; /* the last failure, PUBSUB_OK = none */
 } cli_events;
 void cli_events_tell(cli_events *events, const pubsub_event *event);

@@ -21,8 +21,8 @@ typedef struct cli_command {
     const cli_option *shared; /* cli_broker_options, cli_plain_options */
     const cli_example *examples;
     int (*run)(const cli_args *args); /* returns an exit code */
-    const char *more_title; /* a further part of the help, NULL = none */
-    const char *more;       /* its text: lines that are shown as they are */
+    const char *more_title;           /* a further part of the help, NULL = none */
+    const char *more;                 /* its text: lines that are shown as they are */
 } cli_command;
 
 extern const cli_command cli_commands[];

@@ -42,10 +42,10 @@ static int list_schemes(bool json)
 
     for (size_t i = 0; pubsub_scheme_at(i, &scheme); i++) {
         if (json) {
-            (void)json_array_append_new(
-                list, json_pack("{s:s, s:s, s:b, s:s}", "scheme", scheme.scheme, "adapter",
-                                scheme.adapter, "built", (int)scheme.built, "summary",
-                                scheme.summary));
+            (void)json_array_append_new(list,
+                                        json_pack("{s:s, s:s, s:b, s:s}", "scheme", scheme.scheme,
+                                                  "adapter", scheme.adapter, "built",
+                                                  (int)scheme.built, "summary", scheme.summary));
         } else {
             printf("%-18s %-10s %s\n", scheme.scheme, scheme.built ? "built in" : "not built",
                    scheme.summary);
@@ -122,11 +122,9 @@ static void put_json(const cli_setup *setup, const caps_pair *pair)
         json_t *cell = json_object();
 
         (void)json_object_set_new(
-            cell, "offline",
-            json_string(pubsub_support_name(pair->offline.features[i].support)));
-        (void)json_object_set_new(cell, "server",
-                                  pair->connected ? json_string(server_text(pair, i))
-                                                  : json_null());
+            cell, "offline", json_string(pubsub_support_name(pair->offline.features[i].support)));
+        (void)json_object_set_new(
+            cell, "server", pair->connected ? json_string(server_text(pair, i)) : json_null());
         (void)json_object_set_new(cell, "note", json_string(note_of(pair, i)));
         (void)json_object_set_new(features, pubsub_feature_name((pubsub_feature)i), cell);
     }

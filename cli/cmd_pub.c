@@ -32,12 +32,12 @@ typedef struct pub_run {
     pubsub_publication batch[PUB_BATCH];
     pubsub__buf expanded[3]; /* topic, key, body of --template */
     uint64_t sent;
-    uint64_t limit;      /* messages, UINT64_MAX = as many as there are */
+    uint64_t limit; /* messages, UINT64_MAX = as many as there are */
     uint64_t start_ns;
-    uint64_t end_ns;     /* --duration; UINT64_MAX = none */
-    double period_ns;    /* from one message to the next; 0 = as fast as possible */
+    uint64_t end_ns;  /* --duration; UINT64_MAX = none */
+    double period_ns; /* from one message to the next; 0 = as fast as possible */
     size_t batch_max;
-    bool repeat;         /* begin again when the source is at its end */
+    bool repeat; /* begin again when the source is at its end */
     bool tee_on;
     bool template_on;
 } pub_run;
@@ -259,7 +259,8 @@ static bool tee_failed(pub_run *run)
         run->tee_on = false;
         return false;
     }
-    cli_error("cannot write to stdout: %s", strerror(run->tee.error != 0 ? run->tee.error : ENOMEM));
+    cli_error("cannot write to stdout: %s",
+              strerror(run->tee.error != 0 ? run->tee.error : ENOMEM));
     run->sender.code = CLI_EXIT_FAILED;
     return true;
 }
@@ -306,8 +307,8 @@ static size_t due(const pub_run *run, int64_t *wait_ms)
     }
     wait = ((double)run->sent * run->period_ns - (double)now) / 1e6;
     *wait_ms = (int64_t)wait + 1;
-    if (run->end_ns != UINT64_MAX && now < run->end_ns &&
-        *wait_ms > (int64_t)((run->end_ns - now) / 1000000) + 1) {
+    if (run->end_ns != UINT64_MAX &&
+        now<run->end_ns && * wait_ms>(int64_t)((run->end_ns - now) / 1000000) + 1) {
         *wait_ms = (int64_t)((run->end_ns - now) / 1000000) + 1;
     }
     return 0;

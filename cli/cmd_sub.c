@@ -115,12 +115,15 @@ static size_t take(sub_run *run)
     size_t count = 0;
 
     for (size_t i = 0; i < run->topic_count && !run->over; i++) {
-        count += take_from(run, &run->topics[(run->turn + i) % run->topic_count]);
+        size_t at =
+            run->turn + i < run->topic_count ? run->turn + i : run->turn + i - run->topic_count;
+
+        count += take_from(run, &run->topics[at]);
         if (cli_output_is_due(&run->out, pubsub__clock_mono_ns()) && !sub_flush(run)) {
             break;
         }
     }
-    run->turn = (run->turn + 1) % run->topic_count;
+    run->turn = run->turn + 1 < run->topic_count ? run->turn + 1 : 0;
     if (count > 0) {
         run->active_ns = pubsub__clock_mono_ns();
     }

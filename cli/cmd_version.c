@@ -9,7 +9,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <uv.h>
 
 /* Calls fn once for each adapter, however many schemes it has. */
 static void each_adapter(void (*fn)(void *ctx, const pubsub_scheme *scheme), void *ctx)
@@ -50,7 +49,7 @@ static void version_json(void)
     each_adapter(put_json, adapters);
     (void)json_object_set_new(root, "version", json_string(pubsub_version()));
     (void)json_object_set_new(root, "adapters", adapters);
-    (void)json_object_set_new(root, "libuv", json_string(uv_version_string()));
+    (void)json_object_set_new(root, "libuv", json_string(PUBSUB_CLI_LIBUV_VERSION));
     (void)json_object_set_new(root, "jansson", json_string(jansson_version_str()));
     (void)json_dumpf(root, stdout, JSON_COMPACT);
     putchar('\n');
@@ -67,7 +66,7 @@ int cmd_version(const cli_args *args)
     } else {
         printf("pubsub %s\nadapters:", pubsub_version());
         each_adapter(put_text, NULL);
-        printf("\nlibuv %s, jansson %s\n", uv_version_string(), jansson_version_str());
+        printf("\nlibuv %s, jansson %s\n", PUBSUB_CLI_LIBUV_VERSION, jansson_version_str());
     }
     if (fflush(stdout) != 0 && errno != EPIPE) {
         cli_error("cannot write to stdout: %s", strerror(errno));

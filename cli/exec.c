@@ -83,11 +83,10 @@ static void put_message(exec_env *env, const cli_view *view)
 /* What another pub or sub around us has set says nothing about this message. */
 static bool is_ours(const char *variable)
 {
-    static const char *const names[] = {"PUBSUB_TOPIC=",          "PUBSUB_KEY=",
-                                        "PUBSUB_CONTENT_TYPE=",   "PUBSUB_REPLY_TO=",
-                                        "PUBSUB_CORRELATION=",    "PUBSUB_POSITION=",
-                                        "PUBSUB_N=",              "PUBSUB_ATTEMPT=",
-                                        "PUBSUB_H_"};
+    static const char *const names[] = {
+        "PUBSUB_TOPIC=",    "PUBSUB_KEY=",         "PUBSUB_CONTENT_TYPE=",
+        "PUBSUB_REPLY_TO=", "PUBSUB_CORRELATION=", "PUBSUB_POSITION=",
+        "PUBSUB_N=",        "PUBSUB_ATTEMPT=",     "PUBSUB_H_"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strncmp(variable, names[i], strlen(names[i])) == 0) {
@@ -142,7 +141,7 @@ static void feed(int fd, pubsub_bytes body)
 
 static int spawn(const char *command, int read_fd, int write_fd, char **envp, pid_t *pid)
 {
-    char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)command,
+    char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)command,
                     NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;

@@ -17,7 +17,7 @@ typedef struct cli_expect_line {
 typedef struct cli_expect {
     bool on;
     bool any_order;
-    char *text; /* the file */
+    char *text;             /* the file */
     cli_expect_line *lines; /* NULL = only the number counts */
     uint64_t count;         /* how many are to arrive */
     uint64_t arrived;

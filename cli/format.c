@@ -202,8 +202,7 @@ static bool parse_headers(format_parser *parser, format_op *op)
         op->text = pubsub__strndup(at + 1, len - 1);
         op->len = len - 1;
         parser->at = at + len + 1;
-        return op->text != NULL ? parse_modifier(parser, op)
-                                : fail(parser, at, "out of memory");
+        return op->text != NULL ? parse_modifier(parser, op) : fail(parser, at, "out of memory");
     }
     inner.at = at + 1;
     op->inner = compile(&inner);

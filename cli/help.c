@@ -16,6 +16,10 @@ static const char help_environment[] =
     "  PUBSUB_BUS       directory of local:\n"
     "  NO_COLOR         no colors when set\n";
 
+const char cli_help_units[] =
+    "A duration D is written 250ms, 5s, 2m, 1h or 1d, without a unit it is milliseconds; "
+    "a SIZE is written 512, 64k or 8M, in bytes. `pubsub --help` lists the exit codes.";
+
 /* Words of text from column on, wrapped; the cursor already stands at column. */
 static void put_wrapped(FILE *out, const char *text, int column)
 {
@@ -143,6 +147,10 @@ void cli_help_command(FILE *out, const cli_command *command)
     }
     put_table(out, command, command->options);
     put_table(out, command, command->shared);
+    if (command->shared == cli_broker_options) {
+        fputc('\n', out);
+        put_wrapped(out, cli_help_units, 0);
+    }
     if (command->more != NULL) {
         fprintf(out, "\n%s\n", command->more_title);
         put_indented(out, command->more);

@@ -8,6 +8,9 @@
 
 #include <stdio.h>
 
+/* How durations and sizes are written. */
+extern const char cli_help_units[];
+
 /* All commands. */
 void cli_help_overview(FILE *out);
 /* One command with every option. */

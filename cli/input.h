@@ -23,8 +23,8 @@ typedef struct cli_input {
     size_t end;     /* of what was read */
     size_t scanned; /* no delimiter begins between start and here */
     size_t capacity;
-    size_t max;         /* longest record in bytes */
-    const char *delim;  /* borrowed; len 0 = everything is one record */
+    size_t max;        /* longest record in bytes */
+    const char *delim; /* borrowed; len 0 = everything is one record */
     size_t delim_len;
     uint64_t records; /* handed out so far */
     bool eof;

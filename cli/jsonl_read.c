@@ -200,8 +200,8 @@ static bool read_expiry(line_context *line, const json_t *root, uint64_t now_ns,
         return fail(line, "expires", "must be nanoseconds since 1970");
     }
     if (ns > 0) {
-        out->expiry = (uint64_t)ns > now_ns ? (pubsub_duration_ms)(((uint64_t)ns - now_ns) / 1000000)
-                                            : 0;
+        out->expiry =
+            (uint64_t)ns > now_ns ? (pubsub_duration_ms)(((uint64_t)ns - now_ns) / 1000000) : 0;
         out->expiry += out->expiry == 0;
     }
     return true;

@@ -147,6 +147,20 @@ static void put_exit_codes(FILE *out)
     fputs(".El\n", out);
 }
 
+/* The next command in the order of the alphabet, NULL after the last. */
+static const cli_command *next_name(const cli_command *after)
+{
+    const cli_command *best = NULL;
+
+    for (const cli_command *row = cli_commands; row->name != NULL; row++) {
+        if ((after == NULL || strcmp(row->name, after->name) > 0) &&
+            (best == NULL || strcmp(row->name, best->name) < 0)) {
+            best = row;
+        }
+    }
+    return best;
+}
+
 static void put_see_also(FILE *out, const cli_command *command)
 {
     const char *comma = "";
@@ -156,7 +170,7 @@ static void put_see_also(FILE *out, const cli_command *command)
         fputs(".Xr pubsub 1", out);
         comma = " ,\n";
     }
-    for (const cli_command *row = cli_commands; row->name != NULL; row++) {
+    for (const cli_command *row = next_name(NULL); row != NULL; row = next_name(row)) {
         if (row != command) {
             fprintf(out, "%s.Xr pubsub-%s 1", comma, row->name);
             comma = " ,\n";
@@ -171,7 +185,8 @@ static void man_command(FILE *out, const cli_command *command)
     const char *description = cli_command_description(command);
 
     put_title(out, command->name);
-    fprintf(out, ".Sh NAME\n.Nm pubsub-%s\n.Nd %s\n.Sh SYNOPSIS\n.Nm \"pubsub %s\"\n.Op Ar option ...\n",
+    fprintf(out,
+            ".Sh NAME\n.Nm pubsub-%s\n.Nd %s\n.Sh SYNOPSIS\n.Nm \"pubsub %s\"\n.Op Ar option ...\n",
             command->name, command->summary, command->name);
     if (synopsis[0] != '\0') {
         fputs(".Ar", out);
@@ -186,6 +201,10 @@ static void man_command(FILE *out, const cli_command *command)
     }
     put_table(out, command, command->options);
     put_table(out, command, command->shared);
+    if (command->shared == cli_broker_options) {
+        fputs(".Ss Units\n", out);
+        put_paragraphs(out, cli_help_units);
+    }
     if (command->more != NULL) {
         fprintf(out, ".Sh %s\n", command->more_title);
         put_literal(out, command->more);

@@ -161,7 +161,8 @@ static bool convert(const cli_option *row, const char *text, int64_t *number, co
         }
         if (*number < row->min || (row->max != 0 && *number > row->max)) {
             (void)snprintf(err->text, sizeof(err->text),
-                           "%s %.80s: out of range, the smallest is %" PRId64 ", the largest %" PRId64,
+                           "%s %.80s: out of range, the smallest is %" PRId64
+                           ", the largest %" PRId64,
                            shown, text, row->min, row->max != 0 ? row->max : INT64_MAX);
             return false;
         }

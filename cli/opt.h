@@ -17,7 +17,7 @@ typedef enum cli_kind {
     CLI_INT,      /* whole number in min..max */
     CLI_DURATION, /* milliseconds: 250ms 5s 2m 1h, bare number = milliseconds; -1/forever if min < 0 */
     CLI_SIZE,     /* bytes: 512 64k 8M */
-    CLI_CHOICE,   /* one of `choices`, "a|b|c" */
+    CLI_CHOICE, /* one of `choices`, "a|b|c" */
 } cli_kind;
 
 enum {
@@ -29,19 +29,19 @@ enum {
 };
 
 typedef struct cli_option {
-    const char *name;    /* long name without dashes; NULL ends a table */
-    char letter;         /* 0 = none */
+    const char *name; /* long name without dashes; NULL ends a table */
+    char letter;      /* 0 = none */
     cli_kind kind;
-    unsigned flags;      /* CLI_* bits */
-    const char *arg;     /* placeholder of the value: "N", "FILE"; NULL for flags */
-    const char *def;     /* default as a user would write it, also parsed; NULL = none */
-    const char *def_note;/* shown instead of def: "unlimited" */
-    const char *choices; /* CLI_CHOICE: "a|b|c" */
-    int64_t min;         /* CLI_INT, CLI_DURATION, CLI_SIZE */
-    int64_t max;         /* 0 = no upper bound */
-    const char *heading; /* starts a new part of the help; NULL = goes on */
-    const char *alias;   /* further long names, "a|b"; NULL = none */
-    const char *help;    /* one or two lines without final stop; says the unit */
+    unsigned flags;       /* CLI_* bits */
+    const char *arg;      /* placeholder of the value: "N", "FILE"; NULL for flags */
+    const char *def;      /* default as a user would write it, also parsed; NULL = none */
+    const char *def_note; /* shown instead of def: "unlimited" */
+    const char *choices;  /* CLI_CHOICE: "a|b|c" */
+    int64_t min;          /* CLI_INT, CLI_DURATION, CLI_SIZE */
+    int64_t max;          /* 0 = no upper bound */
+    const char *heading;  /* starts a new part of the help; NULL = goes on */
+    const char *alias;    /* further long names, "a|b"; NULL = none */
+    const char *help;     /* one or two lines without final stop; says the unit */
 } cli_option;
 
 /* One option as it was given. */
@@ -56,9 +56,9 @@ typedef struct cli_args {
     const cli_option *tables[3]; /* own rows first, then shared ones; NULL-filled */
     cli_given *given;            /* in the order of the command line */
     size_t given_count;
-    const char **words;          /* what is no option */
+    const char **words; /* what is no option */
     size_t word_count;
-    bool help;                   /* -h or --help was given: nothing else was checked */
+    bool help; /* -h or --help was given: nothing else was checked */
 } cli_args;
 
 /* Room for a message about what is wrong. */

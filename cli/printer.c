@@ -5,7 +5,7 @@
 #include "exit.h"
 #include "jsonl.h"
 #include "say.h"
-#include "when.h"
+#include "base/when.h"
 
 #include "base/clock.h"
 
@@ -65,9 +65,8 @@ static void choose_ends(cli_printer *printer, const cli_args *args)
     }
     printer->topic_first = cli_flag(args, "verbose") && printer->style != PRINTER_FORMAT;
     if (cli_given_any(args, "timestamps")) {
-        printer->stamps = cli_text(args, "timestamps") == NULL
-                              ? 2
-                              : (int)cli_int(args, "timestamps", 1) + 1;
+        printer->stamps =
+            cli_text(args, "timestamps") == NULL ? 2 : (int)cli_int(args, "timestamps", 1) + 1;
     }
 }
 
@@ -166,8 +165,7 @@ void cli_view_fill(cli_view *view, const pubsub_message *message, unsigned needs
 static bool put_stamp(const cli_printer *printer, pubsub__buf *out, const cli_view *view)
 {
     char text[64];
-    uint64_t since =
-        view->recv_ns > printer->start_ns ? view->recv_ns - printer->start_ns : 0;
+    uint64_t since = view->recv_ns > printer->start_ns ? view->recv_ns - printer->start_ns : 0;
 
     switch (printer->stamps) {
     case 0:
@@ -176,7 +174,7 @@ static bool put_stamp(const cli_printer *printer, pubsub__buf *out, const cli_vi
         return pubsub__buf_printf(out, "%" PRIu64 ".%06" PRIu64 " ", since / 1000000000,
                                   since % 1000000000 / 1000) == PUBSUB__BUF_OK;
     case 2:
-        return pubsub__buf_printf(out, "%s ", cli_when_iso(view->recv_ns, text, sizeof(text))) ==
+        return pubsub__buf_printf(out, "%s ", pubsub__when_iso(view->recv_ns, text, sizeof(text))) ==
                PUBSUB__BUF_OK;
     default:
         return pubsub__buf_printf(out, "%" PRIu64 " ", view->recv_ns) == PUBSUB__BUF_OK;

@@ -21,10 +21,10 @@ typedef enum printer_style {
 typedef struct cli_printer {
     printer_style style;
     cli_format *format;
-    unsigned needs;    /* CLI_NEEDS_* */
+    unsigned needs; /* CLI_NEEDS_* */
     bool topic_first;
-    int stamps;        /* 0 none, 1 rel, 2 iso, 3 ns */
-    bool terminated;   /* a byte behind each message */
+    int stamps;      /* 0 none, 1 rel, 2 iso, 3 ns */
+    bool terminated; /* a byte behind each message */
     char terminator;
     const char *broker;
     uint64_t start_ns; /* for --timestamps=rel, wall clock */

@@ -36,8 +36,9 @@ static int read_delim(pub_source *source, int which, const char *flag)
         return CLI_EXIT_OK;
     }
     if (!cli_unescape(&source->delims[which], text, &at)) {
-        return cli_usage("--%s: unknown escape at position %zu: \\n \\t \\r \\0 \\\\ \\xNN are known",
-                         flag, at + 1);
+        return cli_usage(
+            "--%s: unknown escape at position %zu: \\n \\t \\r \\0 \\\\ \\xNN are known", flag,
+            at + 1);
     }
     return source->delims[which].len > 0 ? CLI_EXIT_OK : cli_usage("--%s must not be empty", flag);
 }
@@ -295,8 +296,7 @@ static pub_source_result next_body(pub_source *source, pubsub_publication *slot,
     if (source->next_body >= source->bodies) {
         return PUB_SOURCE_END;
     }
-    text = source->body != NULL ? source->body
-                                : cli_at(source->args, "message", source->next_body);
+    text = source->body != NULL ? source->body : cli_at(source->args, "message", source->next_body);
     source->next_body++;
     slot->payload = pubsub_bytes_of(text);
     return decode(source, &slot->payload, code) ? PUB_SOURCE_RECORD : PUB_SOURCE_FAILED;
@@ -320,8 +320,7 @@ static bool cut_record(pub_source *source, const pubsub_publication *base, pubsu
         return false;
     }
     if (source->delims[DELIM_KEY].len > 0) {
-        (void)cli_input_cut(slot->payload, delim_of(source, DELIM_KEY), &slot->key,
-                            &slot->payload);
+        (void)cli_input_cut(slot->payload, delim_of(source, DELIM_KEY), &slot->key, &slot->payload);
     }
     return decode(source, &slot->payload, code);
 }
@@ -430,6 +429,11 @@ bool pub_source_rewind(pub_source *source)
         source->next_body = 0;
         return source->bodies > 0;
     case PUB_FILES:
+        for (size_t i = 0; i < cli_count(source->args, "file"); i++) {
+            if (strcmp(cli_at(source->args, "file", i), "-") == 0) {
+                return false; /* stdin is not there a second time */
+            }
+        }
         source->next_file = 0;
         return true;
     case PUB_WHOLE:

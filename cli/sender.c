@@ -58,6 +58,8 @@ int cli_sender_init(cli_sender *sender, const cli_setup *setup, bool confirm)
         cli_error("cannot set up the client");
         return CLI_EXIT_FAILED;
     }
+    /* Not at the first message: that a broker is not there is told while input is slow, too. */
+    (void)pubsub_client_connect(sender->client, NULL);
     return CLI_EXIT_OK;
 }
 
@@ -81,15 +83,16 @@ static void dispatch(cli_sender *sender)
 
 bool cli_sender_wait(cli_sender *sender, int fd, int64_t timeout_ms)
 {
-    uint64_t end = timeout_ms < 0 ? UINT64_MAX
-                                  : pubsub__clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
+    uint64_t end =
+        timeout_ms < 0 ? UINT64_MAX : pubsub__clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
 
     for (;;) {
         struct pollfd fds[3] = {{.fd = cli_signals_fd(), .events = POLLIN},
                                 {.fd = pubsub_client_fd(sender->client), .events = POLLIN},
                                 {.fd = fd, .events = POLLIN}};
         uint64_t now = pubsub__clock_mono_ns();
-        int64_t left = end == UINT64_MAX ? -1 : (int64_t)((end - (now < end ? now : end)) / 1000000);
+        int64_t left =
+            end == UINT64_MAX ? -1 : (int64_t)((end - (now < end ? now : end)) / 1000000);
         int n = poll(fds, 3, left < 0 ? -1 : (left > INT_MAX ? INT_MAX : (int)left));
 
         if (n < 0 && errno != EINTR) {
@@ -115,8 +118,7 @@ static bool is_stuck(const cli_sender *sender)
 {
     int64_t limit = sender->setup->timeout_ms;
 
-    return limit >= 0 &&
-           pubsub__clock_mono_ns() - sender->progress_ns >= (uint64_t)limit * 1000000;
+    return limit >= 0 && pubsub__clock_mono_ns() - sender->progress_ns >= (uint64_t)limit * 1000000;
 }
 
 static bool refuse(cli_sender *sender, const pubsub_error *err, uint64_t number)
@@ -127,8 +129,11 @@ static bool refuse(cli_sender *sender, const pubsub_error *err, uint64_t number)
         }
         return true;
     }
-    if (err->code == PUBSUB_ECLOSED && sender->events.closed) {
-        return false; /* cli_sender_finish tells why */
+    if (err->code == PUBSUB_ECLOSED) {
+        dispatch(sender); /* the event that says so may be on its way */
+        if (sender->events.closed) {
+            return false; /* cli_sender_finish tells why */
+        }
     }
     if (number > 1) {
         cli_error("message %" PRIu64 ": %s", number, pubsub_error_text(err));

@@ -49,11 +49,11 @@ typedef struct sub_run {
     sub_ack ack;
     unsigned needs;
 
-    uint64_t limit;      /* messages; UINT64_MAX = no limit */
-    uint64_t taken;      /* messages shown */
-    uint64_t end_ns;     /* monotonic: --wait; UINT64_MAX = none */
-    uint64_t within_ns;  /* monotonic: --within, from the moment all is subscribed */
-    int64_t idle_ms;     /* -1 = none */
+    uint64_t limit;     /* messages; UINT64_MAX = no limit */
+    uint64_t taken;     /* messages shown */
+    uint64_t end_ns;    /* monotonic: --wait; UINT64_MAX = none */
+    uint64_t within_ns; /* monotonic: --within, from the moment all is subscribed */
+    int64_t idle_ms;    /* -1 = none */
     int64_t within_ms;
     uint64_t until_ns;   /* wall clock; 0 = none */
     uint64_t started_ns; /* wall clock */

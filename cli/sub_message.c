@@ -31,8 +31,7 @@ static bool keep(sub_run *run, pubsub_message *message)
 {
     if (run->pending_count == run->pending_capacity) {
         size_t capacity = run->pending_capacity == 0 ? 512 : run->pending_capacity * 2;
-        pubsub_message **pending =
-            pubsub__realloc(run->pending, capacity * sizeof(*run->pending));
+        pubsub_message **pending = pubsub__realloc(run->pending, capacity * sizeof(*run->pending));
 
         if (pending == NULL) {
             cli_error("out of memory");

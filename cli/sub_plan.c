@@ -3,7 +3,7 @@
 
 #include "exit.h"
 #include "say.h"
-#include "when.h"
+#include "base/when.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,9 +20,14 @@ static const struct {
     const char *flag;
     const char *option;
 } text_flags[] = {
-    {"group", "group"},       {"durable", "durable"},           {"from", "from"},
-    {"qos", "qos"},           {"prefetch", "prefetch"},         {"max-attempts", "max_attempts"},
-    {"nack-delay", "nack_delay"}, {"dead-letter", "dead_letter"},
+    {"group", "group"},
+    {"durable", "durable"},
+    {"from", "from"},
+    {"qos", "qos"},
+    {"prefetch", "prefetch"},
+    {"max-attempts", "max_attempts"},
+    {"nack-delay", "nack_delay"},
+    {"dead-letter", "dead_letter"},
 };
 
 static int set_from(sub_run *run)
@@ -123,15 +128,15 @@ static int read_ends(sub_run *run)
     const char *until = cli_text(run->args, "until");
     int64_t wait = cli_int(run->args, "wait", -1);
 
-    run->limit = cli_given_any(run->args, "count") ? (uint64_t)cli_int(run->args, "count", 1)
-                                                    : UINT64_MAX;
+    run->limit =
+        cli_given_any(run->args, "count") ? (uint64_t)cli_int(run->args, "count", 1) : UINT64_MAX;
     run->idle_ms = cli_int(run->args, "idle", -1);
     run->at_end = cli_flag(run->args, "exit-at-end");
     run->within_ms = cli_int(run->args, "within", 10000);
     run->started_ns = pubsub__clock_wall_ns();
     run->within_ns = UINT64_MAX;
     run->end_ns = wait < 0 ? UINT64_MAX : pubsub__clock_mono_ns() + (uint64_t)wait * 1000000;
-    if (until != NULL && !cli_when_parse(until, run->started_ns, &run->until_ns)) {
+    if (until != NULL && !pubsub__when_parse(until, run->started_ns, &run->until_ns)) {
         return cli_usage("--until %s: write a time such as 2026-02-14T08:00:00Z, @1771056000, -5m "
                          "or +5m",
                          until);

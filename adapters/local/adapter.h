@@ -39,7 +39,7 @@ typedef struct local_self {
     /* subscriptions */
     local_sub *subs;
     pubsub_timer *timer;
-    bool more; /* some subscription has not read to its end */
+    bool pumping, again;
 
     /* the helper; all under mu */
     pthread_t helper;

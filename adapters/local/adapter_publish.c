@@ -6,26 +6,32 @@
 #include "base/alloc.h"
 
 #define FIXED_PROPS 3u
+#define PENDING_MAX 4096u /* publishes that wait for one flush */
 
-static bool want(void **array, size_t *cap, size_t need, size_t item)
+static bool want_props(local_self *self, size_t count)
 {
-    if (*cap >= need) {
+    if (self->prop_cap >= count) {
         return true;
     }
-    size_t size = need < 64 ? 64 : need + need / 2;
-    void *grown = pubsub__realloc(*array, size * item);
-    if (grown == NULL) {
-        return false;
+    local_prop *props = pubsub__realloc(self->props, count * sizeof(*props));
+    if (props != NULL) {
+        self->props = props;
+        self->prop_cap = count;
     }
-    *array = grown;
-    *cap = size;
-    return true;
+    return props != NULL;
 }
 
 static bool want_batch(local_self *self, size_t count)
 {
     if (self->batch_cap >= count) {
         return true;
+    }
+    if (self->durable && self->pending == NULL) {
+        self->pending = pubsub__alloc(PENDING_MAX * sizeof(*self->pending));
+        self->pending_cap = self->pending == NULL ? 0 : PENDING_MAX;
+        if (self->pending == NULL) {
+            return false;
+        }
     }
     local_record *records = pubsub__realloc(self->records, count * sizeof(*records));
     if (records == NULL) {
@@ -74,11 +80,9 @@ static bool build(local_self *self, pubsub_spi_publish *const *publishes, size_t
     for (size_t i = 0; i < count; i++) {
         props += publishes[i]->pub.header_count + FIXED_PROPS;
     }
-    void *array = self->props;
-    if (!want_batch(self, count) || !want(&array, &self->prop_cap, props, sizeof(local_prop))) {
+    if (!want_batch(self, count) || !want_props(self, props)) {
         return false;
     }
-    self->props = array;
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         const pubsub_publication *pub = &publishes[i]->pub;
@@ -129,15 +133,14 @@ static void report_stored(local_self *self, pubsub_spi_publish *const *publishes
     size_t n = 0;
     for (size_t i = first; i < first + count; i++) {
         local_position end = {epoch, self->records[i].end};
-        bool keep = self->durable && publishes[i]->pub.qos != PUBSUB_AT_MOST_ONCE;
-        void *array = self->pending;
-        if (keep &&
-            want(&array, &self->pending_cap, self->pending_count + 1, sizeof(*self->pending))) {
-            self->pending = array;
-            self->pending[self->pending_count++] = (local_pending){publishes[i], end};
+        if (!self->durable || publishes[i]->pub.qos == PUBSUB_AT_MOST_ONCE) {
+            self->outcomes[n++] = accepted(publishes[i], end, false);
             continue;
         }
-        self->outcomes[n++] = accepted(publishes[i], end, false);
+        if (self->pending_count == self->pending_cap) {
+            pubsub__local_adapter_settle(self);
+        }
+        self->pending[self->pending_count++] = (local_pending){publishes[i], end};
     }
     if (n > 0) {
         pubsub_sink_outcomes(self->sink, self->outcomes, n);
@@ -149,7 +152,12 @@ size_t pubsub__local_adapter_submit(void *ctx, pubsub_spi_publish *const *publis
     local_self *self = ctx;
     pubsub_error error = PUBSUB_ERROR_INIT;
     if (!build(self, publishes, count)) {
-        return 0; /* the core offers it again; memory may be back then */
+        pubsub_error_set(&error, PUBSUB_ENOMEM, "no memory for a batch of %zu messages", count);
+        for (size_t i = 0; i < count; i++) {
+            pubsub_spi_outcome outcome = failed(publishes[i], &error);
+            pubsub_sink_outcomes(self->sink, &outcome, 1);
+        }
+        return count;
     }
     size_t done = 0;
     while (done < count) {

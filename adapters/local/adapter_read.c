@@ -442,7 +442,7 @@ static bool give_claims(local_sub *sub)
         pubsub_spi_message *message = fill_message(sub, block, &taken->view);
         message->token = taken->lease;
         message->attempt = taken->attempt;
-        message->flags |= taken->attempt > 1 ? PUBSUB_SPI_REDELIVERED : 0u;
+        message->flags |= taken->redelivered ? PUBSUB_SPI_REDELIVERED : 0u;
     }
     pubsub_sink_messages(sub->self->sink, sub->spi, block);
     return true;
@@ -498,6 +498,13 @@ void pubsub__local_adapter_pump(local_self *self)
     if (self->closing || self->store == NULL) {
         return;
     }
+    if (self->pumping) { /* the core gave credit from inside: soon */
+        pubsub_timer_start(self->timer, 0);
+        self->again = true;
+        return;
+    }
+    self->pumping = true;
+    self->again = false;
     /* Read first: what is appended from here on either is read below or changes this number. */
     uint32_t generation = pubsub__local_generation(self->store);
     uint64_t now_ns = pubsub_sink_now_ns(self->sink), next_ns = 0;
@@ -520,6 +527,8 @@ void pubsub__local_adapter_pump(local_self *self)
             sooner(&next_ns, sub->group != NULL ? sub->wake_at_ns : 0);
         }
     }
+    self->pumping = false;
+    more = more || self->again;
     if (next_ns != 0) {
         uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
         pubsub_timer_start(self->timer, (pubsub_duration_ms)(wait_ns / NS_PER_MS + 1));

@@ -26,12 +26,13 @@ pubsub_err pubsub__local_cursor_open(local_cursor **out, local_store *store, con
         return pubsub__local_fail(err, PUBSUB_ENOMEM, "no memory for a reader");
     }
     uint64_t pos = 0, last_seq = 0;
-    /* The tail is noted before the retained values are looked at: one may come twice, none is lost. */
+    /* The tail is noted before the retained values are looked at, and what is newer comes from the log: none is
+     * lost, and none goes back to an older value. */
     rc = pubsub__local_start(store, from, &pos, &last_seq, &cursor->gap, &cursor->has_gap, err);
     pubsub__local_walk_init(&cursor->walk, store, pos, last_seq);
     cursor->filter = *filter;
     if (rc == PUBSUB_OK && from->kind == LOCAL_FROM_LAST) {
-        rc = pubsub__local_retain_open(&cursor->retained, store, filter, err);
+        rc = pubsub__local_retain_open(&cursor->retained, store, filter, pos, err);
         cursor->in_retained = rc == PUBSUB_OK;
     }
     if (rc != PUBSUB_OK) {

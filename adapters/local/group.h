@@ -86,6 +86,7 @@ typedef struct grp_table {
     uint64_t ring_head;     /* oldest entry that is not done; counts up for ever */
     uint64_t ring_tail;
     uint64_t slot_counter;
+    uint64_t again_until; /* before a restart the group may have got as far as this */
     uint32_t ready_count; /* entries in state READY */
     uint32_t wanted;      /* a member waits for room in the ring */
     grp_member members[GRP_MEMBERS];

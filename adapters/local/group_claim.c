@@ -111,7 +111,7 @@ static void forget_keys(local_group *group)
  * and lowered after the thing it counts: too high a count costs a look, too low a message. */
 static void step(void)
 {
-    atomic_thread_fence(memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst); /* the flock orders it for other processes */
 }
 
 static uint64_t lease_of(uint64_t index, uint32_t attempts)
@@ -132,6 +132,7 @@ static void lease(taking *t, grp_entry *entry, uint64_t index, const local_raw *
     pubsub__local_view_fill(&claim->view, raw, entry->offset, entry->end);
     claim->lease = lease_of(index, entry->attempts);
     claim->attempt = entry->attempts;
+    claim->redelivered = entry->attempts > 1 || entry->offset < group->table->again_until;
     t->bytes += raw->payload.len;
 }
 

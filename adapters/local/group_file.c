@@ -204,7 +204,12 @@ static void reset_table(local_group *group)
     local_store *store = group->store;
     (void)pubsub__group_read_slots(group->map + GRP_SLOTS_AT, &slot);
     uint64_t end = pubsub__local_epoch_end(store, slot.epoch);
+    /* A hint from the time before, of which the disk may have kept an older state. */
+    uint64_t tail = atomic_load(&store->ctl->tail);
+    bool sane = table->next > slot.offset && table->next <= tail && atomic_load(&table->ready) == 1;
+    uint64_t again = sane ? table->next : table->again_until <= tail ? table->again_until : 0;
     atomic_store(&table->ready, 0);
+    table->again_until = again;
     table->ring_head = table->ring_tail = 0;
     table->ready_count = table->wanted = 0;
     memset(table->members, 0, sizeof(table->members));
@@ -255,27 +260,47 @@ static pubsub_err check_head(const local_group *group, const char *name, bool si
     return PUBSUB_OK;
 }
 
+/* Map through a descriptor of its own: a mapping keeps the open file it was made with, and with it that
+ * file's locks. A forked child, which inherits mappings, must not keep its parent's locks. */
+static int map_whole(local_group *group)
+{
+    struct stat locked, mapped;
+    int fd = openat(group->store->groups_fd, group->file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return errno;
+    }
+    int rc = fstat(group->fd, &locked) < 0 || fstat(fd, &mapped) < 0 ? errno : 0;
+    if (rc == 0 && (locked.st_ino != mapped.st_ino || locked.st_nlink == 0)) {
+        rc = ENOENT; /* it was removed, maybe there is a new one already */
+    }
+    if (rc == 0 && (uint64_t)mapped.st_size < GRP_BYTES) {
+        rc = EBADMSG;
+    }
+    if (rc == 0) {
+        void *map = mmap(NULL, GRP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (map == MAP_FAILED) {
+            rc = errno;
+        } else {
+            group->map = map;
+            group->head = map;
+            group->table = (void *)(group->map + GRP_TABLE_AT);
+        }
+    }
+    close(fd);
+    return rc;
+}
+
 static pubsub_err map_file(local_group *group, const char *name, bool single, pubsub_error *err)
 {
-    struct stat st;
-    if (fstat(group->fd, &st) < 0) {
-        return pubsub__local_fail_errno(group->store->dir, "cannot examine a group", errno, err);
-    }
-    if (st.st_nlink == 0) {
-        return pubsub__local_fail(err, PUBSUB_ENOTFOUND, "the group was just removed");
-    }
-    if ((uint64_t)st.st_size < GRP_BYTES) {
+    int sys = map_whole(group);
+    if (sys == EBADMSG) {
         return pubsub__local_fail(err, PUBSUB_ECORRUPT,
                                   "%s/groups/%.80s is damaged; remove it to begin anew",
                                   group->store->dir, group->file);
     }
-    void *map = mmap(NULL, GRP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, group->fd, 0);
-    if (map == MAP_FAILED) {
-        return pubsub__local_fail_errno(group->store->dir, "cannot map a group", errno, err);
+    if (sys != 0) {
+        return pubsub__local_fail_errno(group->store->dir, "cannot map a group", sys, err);
     }
-    group->map = map;
-    group->head = map;
-    group->table = (void *)(group->map + GRP_TABLE_AT);
     pubsub_err rc = check_head(group, name, single, err);
     if (rc == PUBSUB_OK) {
         pubsub__group_settle(group);
@@ -351,7 +376,7 @@ void pubsub__group_give_back(local_group *group, uint32_t slot)
     grp_table *table = group->table;
     uint32_t ready = 0;
     table->ready_count = GRP_RING; /* too high is harmless, should we be killed in between */
-    atomic_thread_fence(memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
     for (uint64_t i = table->ring_head; i < table->ring_tail; i++) {
         grp_entry *entry = grp_at(table, i);
         if (entry->state == GRP_LEASED && entry->member == slot) {

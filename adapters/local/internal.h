@@ -209,7 +209,7 @@ pubsub_err pubsub__local_retain_recover(local_store *store, uint64_t *word, pubs
 /* With the sync lock instead. 0 or errno. */
 int pubsub__local_retain_sync(local_store *store, uint64_t word);
 
-/* The retained values as they are at the first call, the newest of each topic. */
+/* The retained values as they were when the log ended at `limit`, the newest of each topic. */
 typedef struct local_ret_scan {
     const uint8_t *map;
     size_t map_len;
@@ -217,7 +217,8 @@ typedef struct local_ret_scan {
     size_t count, next;
 } local_ret_scan;
 pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
-                                     const local_filter *filter, pubsub_error *err);
+                                     const local_filter *filter, uint64_t limit,
+                                     pubsub_error *err);
 bool pubsub__local_retain_next(local_ret_scan *scan, local_raw *raw);
 void pubsub__local_retain_close(local_ret_scan *scan);
 

@@ -87,15 +87,18 @@ static bool take_all(void *ctx, const char *topic, size_t len)
 }
 
 /* Fill the set with the newest record of each topic that passes the filter. False: no memory. */
-static bool collect(topic_set *set, size_t len, const local_filter *filter)
+/* Values that came after `limit` are left to the log, which tells them in their order. */
+static bool collect(topic_set *set, size_t len, const local_filter *filter, uint32_t epoch,
+                    uint64_t limit)
 {
     for (size_t at = SEG_HEAD; at < len;) {
         local_raw raw;
         if (pubsub__local_record_parse(set->map + at, len - at, &raw) != LOCAL_SCAN_RECORD) {
             break;
         }
+        bool later = raw.epoch == epoch && raw.origin >= limit;
         bool want =
-            (!filter->exact || raw.topic_hash == filter->topic_hash) &&
+            !later && (!filter->exact || raw.topic_hash == filter->topic_hash) &&
             (filter->match == NULL || filter->match(filter->ctx, raw.topic.data, raw.topic.len));
         if (want && pubsub__local_record_crc_ok(set->map + at, &raw)) {
             if (set->used * 2 >= set->cap && !grow(set)) {
@@ -184,7 +187,8 @@ static void unmap(const uint8_t *map, size_t len)
 }
 
 pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
-                                     const local_filter *filter, pubsub_error *err)
+                                     const local_filter *filter, uint64_t limit,
+                                     pubsub_error *err)
 {
     memset(scan, 0, sizeof(*scan));
     int sys = ENOENT;
@@ -205,7 +209,7 @@ pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
                    : pubsub__local_fail_errno(store->dir, "cannot read retained values", sys, err);
     }
     topic_set set = {scan->map, NULL, 0, 0};
-    if (!collect(&set, scan->map_len, filter)) {
+    if (!collect(&set, scan->map_len, filter, store->ctl->epoch, limit)) {
         pubsub__free(set.slots);
         pubsub__local_retain_close(scan);
         return pubsub__local_fail(err, PUBSUB_ENOMEM, "no memory for retained values");
@@ -326,7 +330,7 @@ static int next_generation(local_store *store, uint64_t word, size_t more)
     topic_set set = {map, NULL, 0, 0};
     size_t count = 0;
     if (map != NULL) {
-        rc = collect(&set, length_of(word), &all) ? 0 : ENOMEM;
+        rc = collect(&set, length_of(word), &all, 0, UINT64_MAX) ? 0 : ENOMEM;
         count = rc == 0 ? list_values(&set) : 0;
     }
     uint64_t live = live_bytes(&set, count) + more + SEG_HEAD + REC_MARK;

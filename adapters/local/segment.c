@@ -85,12 +85,12 @@ pubsub_err pubsub__local_seg_get(local_store *store, uint64_t base, local_seg **
     }
     if (seg == NULL) {
         rc = map_segment(store, base, &seg, err);
-        if (rc == PUBSUB_OK) {
+        if (rc == PUBSUB_OK && seg != NULL) {
             seg->next = store->segs;
             store->segs = seg;
         }
     }
-    if (rc == PUBSUB_OK) {
+    if (rc == PUBSUB_OK && seg != NULL) {
         seg->refs++;
         *out = seg;
     }

@@ -282,7 +282,8 @@ void pubsub__local_group_leave(local_group *group);
 typedef struct local_claim {
     local_view view;
     uint64_t lease;   /* for ack and nack; never 0 */
-    uint32_t attempt; /* 1 = first delivery */
+    uint32_t attempt; /* 1 = first delivery, as far as this boot knows */
+    bool redelivered; /* may have been handed out before, also before a restart */
 } local_claim;
 
 typedef struct local_claim_info {

@@ -17,15 +17,14 @@ static bool flush_locked(pubsub_client *client, uint64_t deadline)
     }
     uint64_t ticket = ++client->flush_wanted;
     pubsub__wake(client);
-    while (!flushed(client, ticket)) {
-        if (client->state == PUBSUB_STATE_CLOSED) {
-            return client->unresolved == 0;
-        }
-        if (!pubsub__wait(client, &client->state_cond, deadline)) {
-            return flushed(client, ticket);
-        }
+    client->flushing++;
+    bool in_time = true;
+    while (in_time && !flushed(client, ticket) && client->state != PUBSUB_STATE_CLOSED) {
+        in_time = pubsub__wait(client, &client->state_cond, deadline);
     }
-    return true;
+    client->flushing--;
+    return flushed(client, ticket) ||
+           (client->state == PUBSUB_STATE_CLOSED && client->unresolved == 0);
 }
 
 pubsub_err pubsub_client_flush(pubsub_client *client, pubsub_duration_ms timeout,

@@ -14,7 +14,7 @@
 
 #define OWN_HEADERS 5u
 
-static bool is_dead_letter(const pubsub_message *message)
+bool pubsub__is_dead_letter(const pubsub_message *message)
 {
     static const char prefix[] = "$dead/";
     pubsub_bytes topic = message->spi.topic;
@@ -28,7 +28,7 @@ bool pubsub__attempts_over(const pubsub_message *message)
 {
     const pubsub_subscription *sub = message->block->owner;
     uint32_t max = sub->spi.request.max_attempts;
-    return max != 0 && message->spi.attempt >= max && !is_dead_letter(message);
+    return max != 0 && message->spi.attempt >= max && !pubsub__is_dead_letter(message);
 }
 
 static const char *holder(const pubsub_subscription *sub)

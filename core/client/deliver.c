@@ -79,6 +79,7 @@ static void overflow(pubsub_client *client, pubsub_subscription *sub)
     pubsub__count(client, overflowed, 1);
     if (!sub->overflowing) {
         sub->overflowing = true;
+        sub->starved = true; /* the episode ends when credit is there again */
         pubsub_gap gap = {"overflow: handlers are slower than the messages",
                           PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};
         pubsub_sink_gap(&client->sink, &sub->spi, &gap);
@@ -113,7 +114,8 @@ static bool wanted(pubsub_client *client, pubsub_subscription *sub, pubsub_messa
         }
         return true;
     }
-    if (sub->spi.request.max_attempts != 0 && spi->attempt > sub->spi.request.max_attempts) {
+    if (sub->spi.request.max_attempts != 0 && spi->attempt > sub->spi.request.max_attempts &&
+        !pubsub__is_dead_letter(message)) {
         pubsub__dead_letter_start(client, message); /* its handlers crashed each time */
         return false;
     }

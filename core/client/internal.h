@@ -250,6 +250,7 @@ struct pubsub_client {
     size_t queued_bytes;
     size_t unresolved; /* publishes without an outcome */
     uint64_t flush_wanted, flush_done;
+    size_t flushing; /* threads inside flush: no ack is lazy now */
     pubsub__message_list settled;
     size_t settling; /* settled, not yet given to the adapter */
     size_t lazy_settled, lazy_bytes; /* of those, what the I/O thread was not woken for */
@@ -445,6 +446,8 @@ void pubsub__outstanding_add(pubsub_subscription *subscription, pubsub_message *
 
 /* Whether this delivery was the last that is allowed. */
 bool pubsub__attempts_over(const pubsub_message *message);
+/* Whether it is one itself: those are never given up again. */
+bool pubsub__is_dead_letter(const pubsub_message *message);
 /* Publish it to the dead-letter topic; the original is acked when that is confirmed. */
 void pubsub__dead_letter_start(pubsub_client *client, pubsub_message *message);
 void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bool accepted,

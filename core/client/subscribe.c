@@ -549,6 +549,7 @@ void pubsub__subs_end_all(pubsub_client *client, const pubsub_error *why)
                 sub->answered = true;
                 pubsub__emit_locked(client, &event);
             }
+            sub->ended = true; /* with the answer: a waiter must not take it for a success */
         }
         pthread_mutex_unlock(&client->lock);
         finish_sub(client, sub, false);

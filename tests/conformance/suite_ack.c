@@ -88,7 +88,7 @@ static int refuse_for_long(kit_sub *sub, kit_message *copy, pubsub_message *mess
 {
     (void)sub;
     if (copy->attempt == 1 && conf_number(copy, "m") == 0) {
-        (void)pubsub_message_nack(message, 400, "not now");
+        (void)pubsub_message_nack(message, 150, "not now");
     } else {
         (void)pubsub_message_ack(message);
     }
@@ -108,7 +108,7 @@ static void a_refused_message_does_not_hold_up_the_others(conf *t)
         conf_publish_many(sub->peer, topic, "m", 50);
         KIT_AWAIT(t->net, kit_count(sub) == 51);
         assert_true(kit_is(kit_at(sub, 50)->payload, "m0"));
-        assert_true(kit_at(sub, 50)->at_ns >= kit_at(sub, 0)->at_ns + 400 * MS);
+        assert_true(kit_at(sub, 50)->at_ns >= kit_at(sub, 0)->at_ns + 150 * MS);
         assert_true(kit_at(sub, 49)->at_ns < kit_at(sub, 50)->at_ns);
     }
 }

@@ -112,9 +112,9 @@ static void when_a_member_leaves_the_others_go_on(conf *t)
     kit_peer *publisher = conf_peer(t);
     /* The first holds on to what it got, and leaves. */
     members[0] = kit_subscribe(conf_peer(t), topic, conf_text(t, "%s ack=manual", options));
-    join(t, members + 1, 2, topic, options);
     conf_publish_many(publisher, topic, "m", COUNT);
     KIT_AWAIT(t->net, kit_count(members[0]) == 10);
+    join(t, members + 1, 2, topic, options);
     KIT_OK(pubsub_subscription_unsubscribe(members[0]->handle, 0, NULL), NULL);
     KIT_AWAIT(t->net, conf_union(members + 1, 2, "m", COUNT, NULL) == COUNT);
 }

@@ -6,7 +6,10 @@
 /* A new directory for each case. */
 static void fresh_place(char *url, size_t size)
 {
-    char path[KIT_PATH_MAX];
+    static char path[KIT_PATH_MAX];
+    if (path[0] != '\0') {
+        kit_dir_remove(path); /* the case before has ended */
+    }
     kit_dir_new(path);
     (void)snprintf(url, size, "local:%s/bus", path);
 }

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRS_MAX = 4096 };
+enum { DIRS_MAX = 64 };
 
 static char *dirs[DIRS_MAX];
 static size_t dir_count;
@@ -39,14 +39,20 @@ static int open_one(const char *path, const struct stat *info, int type, struct 
     return 0;
 }
 
-void kit_dir_remove(const char *path)
+static void remove_tree(const char *path)
 {
     (void)nftw(path, open_one, 16, FTW_PHYS);
     (void)nftw(path, remove_one, 16, FTW_PHYS | FTW_DEPTH);
+}
+
+void kit_dir_remove(const char *path)
+{
     for (size_t i = 0; i < dir_count; i++) {
-        if (dirs[i] != NULL && strcmp(dirs[i], path) == 0) {
+        if (strcmp(dirs[i], path) == 0) {
+            remove_tree(dirs[i]);
             free(dirs[i]);
-            dirs[i] = NULL;
+            dirs[i] = dirs[--dir_count];
+            return;
         }
     }
 }
@@ -56,17 +62,16 @@ static void remove_all(void)
     if (getpid() != owner) {
         return;
     }
-    for (size_t i = 0; i < dir_count; i++) {
-        if (dirs[i] != NULL) {
-            kit_dir_remove(dirs[i]);
-        }
+    while (dir_count > 0) {
+        remove_tree(dirs[--dir_count]);
+        free(dirs[dir_count]);
     }
 }
 
 void kit_dir_new(char path[KIT_PATH_MAX])
 {
     const char *base = getenv("TMPDIR");
-    if (dir_count == 0) {
+    if (owner == 0) {
         owner = getpid();
         (void)atexit(remove_all);
     }

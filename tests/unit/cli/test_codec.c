@@ -9,8 +9,14 @@
 static void test_codec_base64_known_values(void **state)
 {
     static const char *const pairs[][2] = {
-        {"", ""},           {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe", "//4="},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xff\xfe", "//4="},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
@@ -57,7 +63,8 @@ static void test_codec_round_trips_random_bytes(void **state)
 
 static void test_codec_decoders_refuse_what_is_wrong(void **state)
 {
-    static const char *const bad64[] = {"Z", "Zg=", "Zg===", "=", "Z===", "Zm9v=", "Zg==Zg==", "Z%==", "Zm9vY"};
+    static const char *const bad64[] = {
+        "Z", "Zg=", "Zg===", "=", "Z===", "Zm9v=", "Zg==Zg==", "Z%==", "Zm9vY"};
     static const char *const badhex[] = {"0", "0g", "abc", "a b", "0x12"};
     pubsub__buf out;
     size_t at;
@@ -103,7 +110,11 @@ static void test_codec_json_strings(void **state)
         {"\0\x01\x1f\v", 4, "\"\\u0000\\u0001\\u001f\\u000b\""},
         {"\x7f", 1, "\"\\u007f\""},
         {"\xc3\xa9", 2, "\"\xc3\xa9\""},
-        {"a\xff" "b", 3, "\"a\xef\xbf\xbd" "b\""},
+        {"a\xff"
+         "b",
+         3,
+         "\"a\xef\xbf\xbd"
+         "b\""},
         {"\xc3", 1, "\"\xef\xbf\xbd\""},
     };
     (void)state;

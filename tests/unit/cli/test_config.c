@@ -41,8 +41,8 @@ static void test_config_reads_parts(void **state)
 static void test_config_errors_name_file_and_line(void **state)
 {
     static const char *const cases[] = {
-        "a=b\nno equals sign\n", "a=b\n= value\n",      "a=b\n[profile x\n",  "a=b\n[other x]\n",
-        "a=b\n[profile]\n",      "a=b\n[profile  ]\n",  "a=b\n[profile a:b]", "a=b\n\xff=1\n",
+        "a=b\nno equals sign\n", "a=b\n= value\n",     "a=b\n[profile x\n",  "a=b\n[other x]\n",
+        "a=b\n[profile]\n",      "a=b\n[profile  ]\n", "a=b\n[profile a:b]", "a=b\n\xff=1\n",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

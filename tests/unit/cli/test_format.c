@@ -100,15 +100,15 @@ static void test_format_errors_name_the_position(void **state)
         const char *format;
         const char *part;
     } cases[] = {
-        {"%", "position 1"},         {"ab%", "position 3"},
-        {"ab%z", "position 3"},      {"a\\q", "position 2"},
-        {"\\", "position 1"},        {"%v{hexx}", "position 4"},
-        {"%v{}", "position 4"},      {"%n{hex}", "numbers"},
-        {"%d{hex}", "numbers"},      {"%v{strftime[%F]}", "times"},
-        {"%d{strftime[%F}", "]}"},   {"%d{strftime[]}", "]}"},
-        {"%h{", "no }"},             {"%h{}", "names no header"},
-        {"%h{%t}", "inside"},        {"%h{%k", "no }"},
-        {"%h{%k=%v", "no }"},        {"%h{%h{a}}", "inside"},
+        {"%", "position 1"},       {"ab%", "position 3"},
+        {"ab%z", "position 3"},    {"a\\q", "position 2"},
+        {"\\", "position 1"},      {"%v{hexx}", "position 4"},
+        {"%v{}", "position 4"},    {"%n{hex}", "numbers"},
+        {"%d{hex}", "numbers"},    {"%v{strftime[%F]}", "times"},
+        {"%d{strftime[%F}", "]}"}, {"%d{strftime[]}", "]}"},
+        {"%h{", "no }"},           {"%h{}", "names no header"},
+        {"%h{%t}", "inside"},      {"%h{%k", "no }"},
+        {"%h{%k=%v", "no }"},      {"%h{%h{a}}", "inside"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -138,7 +138,8 @@ static void test_format_knows_what_it_needs(void **state)
 
 static void test_format_csv_quotes(void **state)
 {
-    cli_view view = {.n = 1, .ts_ns = 2, .topic = {"a,b", 3}, .key = {"", 0}, .payload = {"x\"y\n", 4}};
+    cli_view view = {
+        .n = 1, .ts_ns = 2, .topic = {"a,b", 3}, .key = {"", 0}, .payload = {"x\"y\n", 4}};
     pubsub__buf out;
 
     (void)state;

@@ -135,8 +135,7 @@ static void test_jsonl_ignores_what_it_does_not_know(void **state)
 
 static void test_jsonl_expiry_counts_from_now(void **state)
 {
-    static const char line[] =
-        "{\"topic\":\"t\",\"payload\":\"\",\"expires\":\"5000000000\"}";
+    static const char line[] = "{\"topic\":\"t\",\"payload\":\"\",\"expires\":\"5000000000\"}";
     cli_jsonl_reader *reader = cli_jsonl_reader_new();
     pubsub_publication back;
     cli_jsonl_error err;

@@ -44,9 +44,10 @@ static bool parse(cli_args *args, cli_usage_error *err, const char *const *words
 static void test_opt_reads_every_way_of_writing(void **state)
 {
     static const char *const lines[][8] = {
-        {"-c", "3", NULL}, {"-c3", NULL},         {"-c=3", NULL},      {"--count", "3", NULL},
-        {"--count=3", NULL}, {"-rlc3", NULL},     {"-rl", "-c", "3", NULL},
-        {"-c", "1", "-c", "3", NULL},
+        {"-c", "3", NULL},        {"-c3", NULL},
+        {"-c=3", NULL},           {"--count", "3", NULL},
+        {"--count=3", NULL},      {"-rlc3", NULL},
+        {"-rl", "-c", "3", NULL}, {"-c", "1", "-c", "3", NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "when.h"
+#include "base/when.h"
 
 #include "support/cmocka.h"
 
@@ -32,7 +32,7 @@ static void test_when_reads_times(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t ns = 1;
 
-        if (!cli_when_parse(cases[i].text, NOW, &ns) || ns != cases[i].ns) {
+        if (!pubsub__when_parse(cases[i].text, NOW, &ns) || ns != cases[i].ns) {
             fail_msg("'%s' gives %llu", cases[i].text, (unsigned long long)ns);
         }
     }
@@ -41,17 +41,42 @@ static void test_when_reads_times(void **state)
 static void test_when_refuses_what_is_no_time(void **state)
 {
     static const char *const cases[] = {
-        "", "x", "new", "2026", "2026-02", "2026-02-30", "2025-02-29", "1900-02-29", "2026-13-01",
-        "2026-00-01", "2026-02-14T", "2026-02-14T08:00", "2026-02-14T08:00:00", "2026-02-14T24:00:00Z",
-        "2026-02-14T08:60:00Z", "2026-02-14T08:00:00.Z", "2026-02-14T08:00:00+1:00",
-        "2026-02-14T08:00:00Zx", "1969-12-31", "9999-01-01", "@", "@x", "@1.", "@1x",
-        "@99999999999999", "-", "-x", "+-5m", "-forever", "--5m",
+        "",
+        "x",
+        "new",
+        "2026",
+        "2026-02",
+        "2026-02-30",
+        "2025-02-29",
+        "1900-02-29",
+        "2026-13-01",
+        "2026-00-01",
+        "2026-02-14T",
+        "2026-02-14T08:00",
+        "2026-02-14T08:00:00",
+        "2026-02-14T24:00:00Z",
+        "2026-02-14T08:60:00Z",
+        "2026-02-14T08:00:00.Z",
+        "2026-02-14T08:00:00+1:00",
+        "2026-02-14T08:00:00Zx",
+        "1969-12-31",
+        "9999-01-01",
+        "@",
+        "@x",
+        "@1.",
+        "@1x",
+        "@99999999999999",
+        "-",
+        "-x",
+        "+-5m",
+        "-forever",
+        "--5m",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t ns;
 
-        if (cli_when_parse(cases[i], NOW, &ns)) {
+        if (pubsub__when_parse(cases[i], NOW, &ns)) {
             fail_msg("'%s' was taken for a time", cases[i]);
         }
     }
@@ -63,9 +88,9 @@ static void test_when_iso_reads_back(void **state)
     uint64_t ns;
 
     (void)state;
-    assert_string_equal(cli_when_iso(NOW + 123456789, text, sizeof(text)),
+    assert_string_equal(pubsub__when_iso(NOW + 123456789, text, sizeof(text)),
                         "2026-02-14T08:00:00.123456Z");
-    assert_true(cli_when_parse(text, 0, &ns));
+    assert_true(pubsub__when_parse(text, 0, &ns));
     assert_int_equal(ns, NOW + 123456000);
 }
 
