@@ -87,11 +87,11 @@ static void test_store_default_directory(void **state)
     (void)state;
     char buf[256];
     char *home = getenv("HOME") != NULL ? strdup(getenv("HOME")) : NULL;
-    (void)setenv("HOME", "/home/me", 1);
+    (void)setenv("HOME", "/the/user", 1);
     (void)unsetenv("PUBSUB_BUS");
     (void)unsetenv("XDG_STATE_HOME");
     assert_int_equal(pubsub__local_default_dir(NULL, buf, sizeof(buf), NULL), PUBSUB_OK);
-    assert_string_equal(buf, "/home/me/.local/state/pubsub/default");
+    assert_string_equal(buf, "/the/user/.local/state/pubsub/default");
     (void)setenv("XDG_STATE_HOME", "/state", 1);
     assert_int_equal(pubsub__local_default_dir(NULL, buf, sizeof(buf), NULL), PUBSUB_OK);
     assert_string_equal(buf, "/state/pubsub/default");
