@@ -52,9 +52,9 @@ figures=(publish_throughput publish_latency end_to_end_throughput end_to_end_lat
 for ((round = 1; round <= rounds; round++)); do
     note "round $round of $rounds"
     for side in raw api; do
-        [ $((round % 2)) = 1 ] || side=$([ $side = raw ] && echo api || echo raw)
+        [ $((round % 2)) = 1 ] || side=$([ "$side" = raw ] && echo api || echo raw)
         rm -rf "$work/bus"
-        if [ $side = raw ]; then
+        if [ "$side" = raw ]; then
             "$bin/bench_local_raw" all "$work/bus" $duration $warmup >"$work/out"
             sed -n 's/.*"name":"\([a-z_]*\)","value":\([0-9.]*\).*/\1 \2/p' "$work/out"
         else

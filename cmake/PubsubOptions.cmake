@@ -27,6 +27,13 @@ foreach(adapter IN LISTS PUBSUB_KNOWN_ADAPTERS)
     endif()
 endforeach()
 
+set(PUBSUB_TLS AUTO CACHE STRING "TLS by OpenSSL: AUTO, ON or OFF")
+set_property(CACHE PUBSUB_TLS PROPERTY STRINGS AUTO ON OFF)
+if(NOT PUBSUB_TLS MATCHES "^(AUTO|ON|OFF)$")
+    message(FATAL_ERROR "PUBSUB_TLS is \"${PUBSUB_TLS}\"; it must be AUTO, ON or OFF.")
+endif()
+set(PUBSUB_OPENSSL "openssl>=1.1.1")
+
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
     set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
 endif()

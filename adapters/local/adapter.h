@@ -88,17 +88,17 @@ extern const pubsub_option_row pubsub__local_option_rows[];
 pubsub_position pubsub__local_adapter_position(local_position position);
 
 /* adapter_publish.c */
-size_t pubsub__local_adapter_submit(void *self, pubsub_spi_publish *const *publishes, size_t count);
+size_t pubsub__local_adapter_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
 /* Flush what waits for it and report. */
 void pubsub__local_adapter_settle(local_self *self);
 void pubsub__local_adapter_publish_fini(local_self *self);
 
 /* adapter_read.c */
-void pubsub__local_adapter_subscribe(void *self, pubsub_spi_subscription *subscription);
-void pubsub__local_adapter_unsubscribe(void *self, pubsub_spi_subscription *subscription,
+void pubsub__local_adapter_subscribe(void *ctx, pubsub_spi_subscription *subscription);
+void pubsub__local_adapter_unsubscribe(void *ctx, pubsub_spi_subscription *subscription,
                                        bool forget);
-void pubsub__local_adapter_ack(void *self, const pubsub_spi_ack *acks, size_t count);
-void pubsub__local_adapter_credit(void *self, pubsub_spi_subscription *subscription);
+void pubsub__local_adapter_ack(void *ctx, const pubsub_spi_ack *acks, size_t count);
+void pubsub__local_adapter_credit(void *ctx, pubsub_spi_subscription *subscription);
 /* Read for all subscriptions that have credit; then sleep on the log through the helper. */
 void pubsub__local_adapter_pump(local_self *self);
 void pubsub__local_adapter_drop_subs(local_self *self);

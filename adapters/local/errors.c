@@ -54,13 +54,15 @@ pubsub_err pubsub__local_fail_errno(const char *dir, const char *what, int sys_e
 
 pubsub_err pubsub__local_fail(pubsub_error *err, pubsub_err code, const char *format, ...)
 {
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    pubsub_error_set(err, code, "%s", text);
-    name_adapter(err);
+    if (err != NULL) {
+        char text[sizeof(err->text)];
+        va_list args;
+        va_start(args, format);
+        int len = vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        pubsub_error_set(err, code, "%s", len < 0 ? "" : text);
+        name_adapter(err);
+    }
     return code;
 }
 

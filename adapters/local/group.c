@@ -321,24 +321,32 @@ uint64_t pubsub__local_groups_oldest(const local_store *store, bool *any)
     uint64_t oldest = UINT64_MAX;
     *any = false;
     DIR *dir = open_groups(store);
-    if (dir == NULL) {
-        return oldest;
-    }
     grp_head *head = pubsub__alloc(sizeof(*head));
     struct dirent *entry;
-    while (head != NULL && (entry = readdir(dir)) != NULL) {
-        grp_slot slot;
+    while (dir != NULL && head != NULL && (entry = readdir(dir)) != NULL) {
+        grp_slot slot = {0};
         int fd;
-        if (is_group_file(entry->d_name) && read_group(store, entry->d_name, head, &slot, &fd)) {
+        if (!is_group_file(entry->d_name)) {
+            continue;
+        }
+        bool known = read_group(store, entry->d_name, head, &slot, &fd);
+        if (known) {
             close(fd);
-            if ((head->flags & LOCAL_GROUP_DURABLE) != 0) {
-                *any = true;
-                oldest = slot.offset < oldest ? slot.offset : oldest;
-            }
+        }
+        /* A group that cannot be read may need everything. */
+        if (!known || (head->flags & LOCAL_GROUP_DURABLE) != 0) {
+            *any = true;
+            oldest = slot.offset < oldest ? slot.offset : oldest;
         }
     }
+    if (dir == NULL || head == NULL) {
+        *any = true;
+        oldest = 0;
+    }
     pubsub__free(head);
-    closedir(dir);
+    if (dir != NULL) {
+        closedir(dir);
+    }
     return oldest;
 }
 
@@ -377,8 +385,8 @@ pubsub_err pubsub__local_groups(local_store *store,
                          : pubsub__local_fail(err, PUBSUB_ENOMEM, "no memory for a group");
     }
     struct dirent *entry;
-    while (rc == PUBSUB_OK && (entry = readdir(dir)) != NULL) {
-        grp_slot slot;
+    while (dir != NULL && head != NULL && (entry = readdir(dir)) != NULL) {
+        grp_slot slot = {0};
         local_group_info info;
         int fd;
         if (!is_group_file(entry->d_name) || !read_group(store, entry->d_name, head, &slot, &fd)) {

@@ -119,7 +119,7 @@ static uint64_t lease_of(uint64_t index, uint32_t attempts)
     return index << 16 | (attempts & 0xffffu);
 }
 
-static void lease(taking *t, grp_entry *entry, uint64_t index, const local_raw *raw)
+static void hand_out(taking *t, grp_entry *entry, uint64_t index, const local_raw *raw)
 {
     local_group *group = t->group;
     group->table->members[group->slot].leased++;
@@ -234,7 +234,7 @@ static void take_again(taking *t)
                 entry->state = GRP_DONE;
                 dropped = true;
             } else {
-                lease(t, entry, i, &raw);
+                hand_out(t, entry, i, &raw);
             }
             break;
         case FETCH_GONE:
@@ -285,7 +285,7 @@ static bool take_record(taking *t, const local_raw *raw, uint32_t *skipped)
         if (busy) {
             table->ready_count++;
         } else {
-            lease(t, entry, table->ring_tail, raw);
+            hand_out(t, entry, table->ring_tail, raw);
         }
         step(); /* the entry is whole before it counts */
         table->ring_tail++;
@@ -440,7 +440,7 @@ pubsub_err pubsub__local_group_ack(local_group *group, const uint64_t *leases, s
     return PUBSUB_OK;
 }
 
-pubsub_err pubsub__local_group_nack(local_group *group, uint64_t token, uint64_t delay_ms,
+pubsub_err pubsub__local_group_nack(local_group *group, uint64_t lease, uint64_t delay_ms,
                                     bool count, pubsub_error *err)
 {
     pubsub_err rc = pubsub__group_lock(group, err);
@@ -448,7 +448,7 @@ pubsub_err pubsub__local_group_nack(local_group *group, uint64_t token, uint64_t
         return rc;
     }
     pubsub__group_settle(group);
-    grp_entry *entry = find(group, token);
+    grp_entry *entry = find(group, lease);
     if (entry != NULL) {
         entry->ready_ns = delay_ms == 0 ? 0 : pubsub__local_mono_ns() + delay_ms * 1000000u;
         entry->attempts -= !count && entry->attempts > 0;

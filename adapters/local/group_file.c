@@ -264,7 +264,7 @@ static pubsub_err check_head(const local_group *group, const char *name, bool si
  * file's locks. A forked child, which inherits mappings, must not keep its parent's locks. */
 static int map_whole(local_group *group)
 {
-    struct stat locked, mapped;
+    struct stat locked = {0}, mapped = {0};
     int fd = openat(group->store->groups_fd, group->file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
         return errno;

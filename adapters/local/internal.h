@@ -217,8 +217,7 @@ typedef struct local_ret_scan {
     size_t count, next;
 } local_ret_scan;
 pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
-                                     const local_filter *filter, uint64_t limit,
-                                     pubsub_error *err);
+                                     const local_filter *filter, uint64_t limit, pubsub_error *err);
 bool pubsub__local_retain_next(local_ret_scan *scan, local_raw *raw);
 void pubsub__local_retain_close(local_ret_scan *scan);
 

@@ -150,7 +150,7 @@ static void scan_bytes(recovery *r, const uint8_t *map, size_t len, const local_
         size_t next = pubsub__local_record_resync(map, len, at, &expect);
         if (next == len || next > safe) {
             /* Nothing readable up to the synced position: go on exactly there. */
-            batch_start = at = safe;
+            batch_start = safe;
             batch_seq = r->next_seq;
             break;
         }
@@ -266,7 +266,7 @@ static pubsub_err scan_log(recovery *r, pubsub_error *err)
     size_t first = first_to_scan(r), i = first;
     bool rolled = true;
     while (i < r->count && rolled) {
-        local_seg_head head;
+        local_seg_head head = {0};
         pubsub_err rc = scan_segment(r, r->bases[i], &head, &rolled, err);
         if (rc == PUBSUB_ECORRUPT) {
             /* Its head never reached the disk, so nothing in it or behind it was confirmed as

@@ -187,8 +187,7 @@ static void unmap(const uint8_t *map, size_t len)
 }
 
 pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
-                                     const local_filter *filter, uint64_t limit,
-                                     pubsub_error *err)
+                                     const local_filter *filter, uint64_t limit, pubsub_error *err)
 {
     memset(scan, 0, sizeof(*scan));
     int sys = ENOENT;
@@ -448,7 +447,7 @@ pubsub_err pubsub__local_retain_recover(local_store *store, uint64_t *word, pubs
     for (size_t i = count; i > 0 && sys == 0; i--) {
         char name[32];
         struct stat st;
-        const uint8_t *map;
+        const uint8_t *map = NULL;
         pubsub__local_seg_name(name, gens[i - 1]);
         if (found || fstatat(store->ret_fd, name, &st, 0) < 0 || st.st_size < (off_t)SEG_HEAD) {
             (void)unlinkat(store->ret_fd, name, 0);

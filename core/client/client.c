@@ -136,6 +136,7 @@ static void destroy(pubsub_client *client)
     pubsub_url_free(client->url);
     pubsub__free(client->links);
     pubsub__free(client->held.items);
+    pubsub__transport_shared_fini(&client->transport);
     if (client->wake_fd >= 0) {
         close(client->wake_fd);
     }

@@ -11,6 +11,7 @@
  * by the I/O thread only (with io=inline: by whoever drives the loop), [atomic]. */
 
 #include "message/block.h"
+#include "transport/shared.h"
 
 #include <pubsub/client.h>
 #include <pubsub/spi/adapter.h>
@@ -225,6 +226,8 @@ struct pubsub_client {
     void *on_delivery_ctx;
     pubsub_event_fn on_event;
     void *on_event_ctx;
+
+    pubsub__transport_shared transport; /* see its header */
 
     pthread_mutex_t lock;
     pthread_cond_t ready_cond; /* pollers and pullers */

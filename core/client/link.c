@@ -58,15 +58,14 @@ void pubsub__links_fail(pubsub_client *client)
     client->last_error = *err;
     client->failed_opens++;
     client->stopping = true;
-    pthread_mutex_unlock(&client->lock);
-    pubsub__subs_end_all(client, err);
-    pubsub__publish_take(client);
-    pubsub__publish_give_up(client, err);
-    pthread_mutex_lock(&client->lock);
+    /* First of all: whoever is told of the failure below may connect again at once. */
     if (client->state != PUBSUB_STATE_CLOSING) {
         pubsub__set_state_locked(client, PUBSUB_STATE_CLOSED, err);
     }
     pthread_mutex_unlock(&client->lock);
+    pubsub__subs_end_all(client, err);
+    pubsub__publish_take(client);
+    pubsub__publish_give_up(client, err);
 }
 
 /* Capped exponential back-off, half of it by chance so that clients do not come back in step. */

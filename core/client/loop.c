@@ -123,6 +123,7 @@ static void turn_close(pubsub_client *client, uint64_t now)
         pubsub_error why = PUBSUB_ERROR_INIT;
         pubsub_error_set(&why, PUBSUB_ECLOSED, "the client was closed before this was delivered");
         pubsub__publish_give_up(client, &why);
+        pubsub__settle_take(client); /* messages whose dead letters were given up just now */
         client->stop_loop = true;
         uv_stop(&client->loop);
     }

@@ -42,6 +42,9 @@ const pubsub_option_row pubsub__generic_options[] = {
     /* where to, and who */
     TEXT("host", C, 255, NULL, "host of the broker, instead of in the URL"),
     NUMBER("port", INT, NULL, C, 1, 65535, NULL, "port of the broker, instead of in the URL"),
+    TEXT("socket", C, 107, NULL, "path of a Unix socket to connect to, instead of the host"),
+    ENUM("host_order", C, "listed|random", "listed",
+         "with several hosts: which one is tried first; after that the one that worked last"),
     TEXT("user", C, 1024, NULL, "user name, instead of in the URL"),
     SECRET("password", C, 4096, "password, instead of in the URL"),
     TEXT("client_id", C, 256, NULL, "name the broker knows this client by; default: made up"),

@@ -53,19 +53,21 @@ static bool expect_name(pubsub__tls_layer *layer, const char *name)
 
 /* ---- the stream ---- */
 
-/* Turns a failed operation into AGAIN, END or FAILED; wants_done tells whether it may simply be repeated
- * later. What OpenSSL wrote meanwhile, an alert for example, is sent in any case. */
+/* Turns a failed operation into AGAIN, END or FAILED. What OpenSSL wrote meanwhile, an alert for example, is
+ * sent in any case; whether that works matters only when there is nothing better to say. */
 static ptrdiff_t after_failure(pubsub__tls_layer *layer, int result, pubsub_error *err)
 {
     int why = SSL_get_error(layer->ssl, result);
-    if (!layer->failed_below) {
-        (void)pubsub__tls_drain(layer);
-    }
     if (layer->failed_below) {
         *err = layer->below;
         return PUBSUB_TRANSPORT_FAILED;
     }
+    ptrdiff_t sent = pubsub__tls_drain(layer);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+        if (sent == PUBSUB_TRANSPORT_FAILED) {
+            *err = layer->below;
+            return sent;
+        }
         return PUBSUB_TRANSPORT_AGAIN;
     }
     if (why == SSL_ERROR_ZERO_RETURN) {
@@ -93,7 +95,7 @@ static ptrdiff_t tls_greet(pubsub__stream *stream, pubsub_error *err)
         bool full = SSL_get_error(layer->ssl, rc) == SSL_ERROR_WANT_WRITE;
         ptrdiff_t result = after_failure(layer, rc, err);
         if (result == PUBSUB_TRANSPORT_END) {
-            pubsub_error_set(err, PUBSUB_ECONNECT, "the peer ended the connection");
+            pubsub_error_set(err, PUBSUB_ECONNECT, "it ended the connection during the TLS handshake");
             return PUBSUB_TRANSPORT_FAILED;
         }
         if (result != PUBSUB_TRANSPORT_AGAIN || !full || layer->out_len > 0) {

@@ -56,7 +56,6 @@ ptrdiff_t pubsub__tls_drain(pubsub__tls_layer *layer)
         pubsub_bytes slice = {layer->out + layer->out_head, layer->out_len};
         ptrdiff_t n = lower->ops->write(lower, &slice, 1, &layer->below);
         if (n == PUBSUB_TRANSPORT_FAILED) {
-            layer->failed_below = true;
             return n;
         }
         if (n > 0) {

@@ -281,7 +281,7 @@ static pubsub_err parse(parser *in, size_t len)
     if (rc == PUBSUB_OK) {
         rc = parse_scheme(in, &at);
     }
-    if (rc != PUBSUB_OK) {
+    if (rc != PUBSUB_OK || at == NULL) {
         return rc;
     }
     const char *end = in->text + len;

@@ -262,9 +262,9 @@ def stop_one(directory, now, remove):
         remove = remove or state["remove"]
         # Nobody reads data that is thrown away, so nobody has to wait until it is written well.
         end_all(state, 0 if now or remove else patience(KINDS[state["kind"]].grace))
-        ports.release(state["dir"], state["ports"].values())
         save(state)
-    if remove:
+    if remove:  # until then the ports stay reserved, for a restart
+        ports.release(state["dir"], state["ports"].values())
         process.remove_tree(state["dir"])
 
 
@@ -291,12 +291,17 @@ def signal_nodes(options, number):
 
 # --- telling ---
 
+def pid(node):
+    """0 when it does not run."""
+    return node["process"][0] if process.alive(node.get("process")) else 0
+
+
 def summary(state):
     main = [node for node in state["nodes"] if node["name"] != "epmd"][0]
     shown = {"kind": state["kind"], "state": condition(state), "variants": state["variants"],
-             "pid": (main.get("process") or [0])[0], "port": state["ports"]["plain"],
+             "pid": pid(main), "port": state["ports"]["plain"],
              "url": state["urls"].get("tls") or state["urls"]["plain"], "urls": state["urls"],
-             "nodes": {node["name"]: (node.get("process") or [0])[0] for node in state["nodes"]},
+             "nodes": {node["name"]: pid(node) for node in state["nodes"]},
              "ports": state["ports"]}
     for key in ("ca", "wrong_ca", "cert", "key", "wrong_cert", "wrong_key", "user", "password_file",
                 "limited_user", "limited_password_file", "dir"):

@@ -187,6 +187,107 @@ static void test_kill_retained_publishers(void **state)
     kill_publishers("retained");
 }
 
+/* ---- a crowd, nobody killed ---- */
+
+/* Publish a fixed number, then say so. */
+static int finite_role(int argc, char **argv)
+{
+    if (argc != 3) {
+        return 2;
+    }
+    local_store *store = child_open(argv[0]);
+    unsigned count = (unsigned)strtoul(argv[2], NULL, 10);
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    for (unsigned number = 0; number < count; number++) {
+        char text[48];
+        (void)snprintf(text, sizeof(text), "%s:%u", argv[1], number);
+        local_record record = {.topic = bus_bytes(argv[1]), .payload = bus_bytes(text)};
+        if (pubsub__local_append(store, &record, 1, NULL, NULL, &err) != PUBSUB_OK) {
+            kit_say("failed %s", err.text);
+            return 1;
+        }
+    }
+    kit_say("done");
+    pubsub__local_close(store);
+    return 0;
+}
+
+/* Read live what `publishers` publish, `count` each, in the order of each; then say so. */
+static int reader_role(int argc, char **argv)
+{
+    enum { MOST = 16 };
+    if (argc != 3) {
+        return 2;
+    }
+    local_store *store = child_open(argv[0]);
+    unsigned long publishers = strtoul(argv[1], NULL, 10), count = strtoul(argv[2], NULL, 10);
+    const local_from from = {.kind = LOCAL_FROM_NEW};
+    const local_filter all = {false, 0, NULL, NULL};
+    local_cursor *cursor;
+    if (pubsub__local_cursor_open(&cursor, store, &from, &all, NULL) != PUBSUB_OK) {
+        return 3;
+    }
+    kit_say("ready");
+    unsigned long next[MOST] = {0}, read = 0;
+    while (read < publishers * count) {
+        local_view view;
+        local_gap gap;
+        uint32_t generation = pubsub__local_generation(store);
+        int rc = pubsub__local_cursor_next(cursor, &view, &gap, NULL);
+        if (rc == LOCAL_NEXT_EMPTY) {
+            if (!pubsub__local_wait(store, generation, LOCAL_BITS_ALL, kit_ms(KIT_PATIENCE))) {
+                kit_say("nothing comes after %lu", read);
+                return 4;
+            }
+            continue;
+        }
+        char text[48] = "", *colon;
+        if (rc != LOCAL_NEXT_RECORD || view.payload.len >= sizeof(text)) {
+            kit_say("got %d", rc);
+            return 5;
+        }
+        memcpy(text, view.payload.data, view.payload.len);
+        unsigned long who = strtoul(text, &colon, 10);
+        if (who >= publishers || strtoul(colon + 1, NULL, 10) != next[who]++) {
+            kit_say("out of order: %s", text);
+            return 6;
+        }
+        read++;
+    }
+    kit_say("complete");
+    pubsub__local_cursor_close(cursor);
+    pubsub__local_close(store);
+    return 0;
+}
+
+static void test_kill_nobody_in_a_crowd(void **state)
+{
+    (void)state;
+    enum { PUBLISHERS = 4, READERS = 10 };
+    bus b;
+    new_bus(&b);
+    kit_child publishers[PUBLISHERS], readers[READERS];
+    for (int i = 0; i < READERS; i++) {
+        kit_child_start(&readers[i], "reader", (const char *[]){b.dir, "4", "5000", NULL});
+    }
+    for (int i = 0; i < READERS; i++) {
+        assert_true(kit_child_expect(&readers[i], "ready", KIT_PATIENCE));
+    }
+    for (int i = 0; i < PUBLISHERS; i++) {
+        char id[2] = {(char)('0' + i), '\0'};
+        kit_child_start(&publishers[i], "finite", (const char *[]){b.dir, id, "5000", NULL});
+    }
+    for (int i = 0; i < PUBLISHERS; i++) {
+        assert_true(kit_child_expect(&publishers[i], "done", 2 * KIT_PATIENCE));
+        kit_child_end(&publishers[i]);
+    }
+    for (int i = 0; i < READERS; i++) {
+        assert_true(kit_child_expect(&readers[i], "complete", KIT_PATIENCE));
+        kit_child_end(&readers[i]);
+    }
+    bus_free(&b);
+}
+
 /* ---- groups ---- */
 
 static const local_group_options group_options = {
@@ -289,7 +390,6 @@ static void test_kill_group_members(void **state)
         if (n == 0) {
             kit_breathe();
         }
-        left = 0;
         local_info log;
         BUS_OK(pubsub__local_info(b.store, &log, &bus_error));
         left = (size_t)(log.tail.offset - pubsub__local_group_position(group).offset);
@@ -393,6 +493,8 @@ int main(int argc, char **argv)
 {
     static const kit_role roles[] = {{"publish", publish_role},
                                      {"consume", consume_role},
+                                     {"finite", finite_role},
+                                     {"reader", reader_role},
                                      {"join", join_role},
                                      {"hold", hold_role},
                                      {NULL, NULL}};
@@ -401,6 +503,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kill_publishers),
         cmocka_unit_test(test_kill_durable_publishers),
         cmocka_unit_test(test_kill_retained_publishers),
+        cmocka_unit_test(test_kill_nobody_in_a_crowd),
         cmocka_unit_test(test_kill_group_members),
         cmocka_unit_test(test_kill_last_member_of_a_brief_group),
         cmocka_unit_test(test_kill_holder_of_a_durable_name),

@@ -13,6 +13,8 @@
 #include <pubsub/options.h>
 #include <pubsub/stats.h>
 #include <pubsub/topic.h>
+#include <pubsub/transport.h>
+#include <pubsub/transport.h>
 #include <pubsub/types.h>
 #include <pubsub/url.h>
 #include <pubsub/version.h>

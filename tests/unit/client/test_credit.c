@@ -7,7 +7,7 @@
 static void deliver_many(fixture *f, const char *pattern, size_t count, uint32_t flags)
 {
     scripted_message messages[64];
-    char payloads[64][16];
+    char payloads[64][24];
     assert_true(count <= 64);
     for (size_t i = 0; i < count; i++) {
         (void)snprintf(payloads[i], sizeof(payloads[i]), "m%zu", i);

@@ -371,8 +371,8 @@ static void test_group_bad_names_and_patterns(void **state)
         pubsub__local_group_leave(group);
     }
     name[LOCAL_GROUP_NAME_MAX] = '\0';
-    for (char c = 'a'; c < 'd'; c++) {
-        name[LOCAL_GROUP_NAME_MAX - 1] = c;
+    for (size_t i = 0; i < 3; i++) {
+        name[LOCAL_GROUP_NAME_MAX - 1] = "abc"[i];
         local_group *group = join(b.store, name, LOCAL_GROUP_DURABLE);
         pubsub__local_group_leave(group);
     }

@@ -86,7 +86,8 @@ static void test_store_default_directory(void **state)
 {
     (void)state;
     char buf[256];
-    char *home = getenv("HOME") != NULL ? strdup(getenv("HOME")) : NULL;
+    const char *old = getenv("HOME");
+    char *home = old != NULL ? strdup(old) : NULL;
     (void)setenv("HOME", "/the/user", 1);
     (void)unsetenv("PUBSUB_BUS");
     (void)unsetenv("XDG_STATE_HOME");

@@ -168,6 +168,10 @@ typedef struct pubsub_spi_ack {
     pubsub_duration_ms delay_ms; /**< of a NACK */
 } pubsub_spi_ack;
 
+/** Flag of an adapter: all its links are transports of <pubsub/spi/transport.h>, so that an application may
+ *  bring its own (pubsub_client_set_transport). */
+#define PUBSUB_ADAPTER_TRANSPORT (1u << 0)
+
 /** The adapter. Static, constant, one per broker library. */
 typedef struct pubsub_adapter {
     uint32_t abi;  /**< PUBSUB_SPI_ABI */
@@ -265,6 +269,8 @@ typedef struct pubsub_adapter {
      *  @param forked  this is a child process: close descriptors, free memory, but speak to nobody and
      *                 touch no thread or lock of the parent. */
     void (*fini)(void *self, bool forked);
+
+    uint32_t flags; /**< PUBSUB_ADAPTER_* */
 } pubsub_adapter;
 
 /** Make an adapter known to this process, for schemes the library has no adapter for. Its table must
