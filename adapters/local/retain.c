@@ -435,40 +435,77 @@ int pubsub__local_retain_sync(local_store *store, uint64_t word)
 
 /* ---- after a restart --------------------------------------------------------------------------------- */
 
+/* A generation as a restart finds it. */
+typedef struct found_values {
+    uint64_t generation;
+    uint64_t len; /* up to the last whole record; 0 = not usable */
+    uint32_t epoch;
+    uint64_t seq; /* of the last record */
+} found_values;
+
+static int examine(const local_store *store, uint64_t generation, found_values *out)
+{
+    char name[32];
+    struct stat st;
+    const uint8_t *map = NULL;
+    *out = (found_values){.generation = generation};
+    pubsub__local_seg_name(name, generation);
+    if (fstatat(store->ret_fd, name, &st, 0) < 0 || st.st_size < (off_t)SEG_HEAD) {
+        return 0;
+    }
+    size_t at = SEG_HEAD, len = (size_t)st.st_size;
+    int sys = map_generation(store, generation, len, &map);
+    if (sys != 0) {
+        return sys;
+    }
+    local_seg_head head;
+    if (pubsub__local_seg_head_decode(map, generation, store->uuid, &head)) {
+        local_expect expect = {0, 1, 1, UINT32_MAX};
+        local_raw raw;
+        while (pubsub__local_record_scan(map + at, len - at, &expect, &raw) == LOCAL_SCAN_RECORD) {
+            out->epoch = raw.epoch;
+            out->seq = raw.seq;
+            at += raw.size;
+        }
+        out->len = at;
+    }
+    unmap(map, len);
+    return 0;
+}
+
+/* Two generations are there when a compaction was cut short, before or after it came into force. The one
+ * that was written to last counts; when they end alike, the newer one, which is as complete. */
+static bool later(const found_values *a, const found_values *b)
+{
+    if (b->len == 0 || a->epoch != b->epoch) {
+        return b->len == 0 || a->epoch > b->epoch;
+    }
+    return a->seq >= b->seq;
+}
+
 pubsub_err pubsub__local_retain_recover(local_store *store, uint64_t *word, pubsub_error *err)
 {
     uint64_t *gens = NULL;
     size_t count = 0;
+    found_values best = {0};
     *word = 0;
     (void)unlinkat(store->ret_fd, "next.tmp", 0);
     int sys = pubsub__local_list(store->ret_fd, &gens, &count);
-    bool found = false;
-    /* The newest generation is complete: it was flushed before it got its name. */
-    for (size_t i = count; i > 0 && sys == 0; i--) {
-        char name[32];
-        struct stat st;
-        const uint8_t *map = NULL;
-        pubsub__local_seg_name(name, gens[i - 1]);
-        if (found || fstatat(store->ret_fd, name, &st, 0) < 0 || st.st_size < (off_t)SEG_HEAD) {
-            (void)unlinkat(store->ret_fd, name, 0);
-            continue;
+    for (size_t i = 0; i < count && sys == 0; i++) {
+        found_values values;
+        sys = examine(store, gens[i], &values);
+        if (sys == 0 && values.len != 0 && later(&values, &best)) {
+            best = values;
         }
-        sys = map_generation(store, gens[i - 1], (size_t)st.st_size, &map);
-        if (sys != 0) {
-            break;
-        }
-        local_seg_head head;
-        size_t at = SEG_HEAD, len = (size_t)st.st_size;
-        found = pubsub__local_seg_head_decode(map, gens[i - 1], store->uuid, &head);
-        local_expect expect = {0, 1, 1, UINT32_MAX};
-        local_raw raw;
-        while (found &&
-               pubsub__local_record_scan(map + at, len - at, &expect, &raw) == LOCAL_SCAN_RECORD) {
-            at += raw.size;
-        }
-        unmap(map, len);
-        *word = found ? word_of(gens[i - 1], at) : 0;
     }
+    for (size_t i = 0; i < count && sys == 0; i++) {
+        if (best.len == 0 || gens[i] != best.generation) {
+            char name[32];
+            pubsub__local_seg_name(name, gens[i]);
+            (void)unlinkat(store->ret_fd, name, 0);
+        }
+    }
+    *word = best.len == 0 ? 0 : word_of(best.generation, best.len);
     pubsub__free(gens);
     return sys == 0 ? PUBSUB_OK : fail_retain(store, sys, err);
 }

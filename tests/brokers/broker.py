@@ -128,8 +128,8 @@ def wait_ready(kind, instance, nodes):
                 break
             except probe.NotReady as error:
                 why = error
-            for other in instance.state["nodes"]:
-                if other.get("process") and not process.alive(other["process"]):
+            for other in nodes:
+                if not process.alive(other["process"]):
                     raise Failed(f"{other['name']} ended before it was ready\n{tail(instance, other)}")
             if time.monotonic() > until:
                 raise Failed(f"{node['name']} is not ready after {kind.patience} s ({why})\n"
@@ -244,10 +244,13 @@ def restart(options):
             if node.get("process"):
                 process.end(node["process"], patience(kind.grace))
                 process.Handle(node["watcher"]).wait(5)
+            node["process"] = node["watcher"] = None
         begin = time.monotonic()
         try:
             launch_all(kind, instance, nodes)
         except Failed as error:
+            end_all(state, 0)
+            save(state)
             die(f"cannot start {kind.name} again: {error}")
         state["ready_ms"] = round((time.monotonic() - begin) * 1000)
         save(state)

@@ -11,6 +11,7 @@ import uuid
 
 import kinds
 import probe
+import process
 
 VERSION = "4.1.0"
 SIZE = "about 43 MB, and 10 MB for Maven's own plug-in"
@@ -197,7 +198,8 @@ class Kafka(kinds.Kind):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def ready(self, instance, node):
-        number, count = int(node["name"].rpartition("-")[2]), self.count(instance)
+        number = int(node["name"].rpartition("-")[2])
+        count = sum(process.alive(other.get("process")) for other in instance.state["nodes"])
         for name, protocol in self.listeners(instance):
             who = (None, None)
             if protocol.startswith("SASL"):

@@ -45,6 +45,36 @@ static void a_batch_stops_at_the_first_bad_one(conf *t)
     KIT_AWAIT(t->net, kit_list_count(&peer->reports) == 2);
 }
 
+typedef struct looked {
+    bool owner, found, absent;
+} looked;
+
+static int look_closely(kit_sub *sub, kit_message *copy, pubsub_message *message)
+{
+    looked *results = sub->ctx;
+    (void)copy;
+    results->owner = pubsub_message_subscription(message) == sub->handle;
+    results->found = kit_is(pubsub_message_header_find(message, "b"), "2");
+    results->absent = pubsub_message_header_find(message, "c").data == NULL &&
+                      pubsub_message_header(message, 2).name.data == NULL;
+    return 0;
+}
+
+static void a_message_knows_its_subscription_and_headers(conf *t)
+{
+    const pubsub_header headers[] = {{pubsub_bytes_of("a"), pubsub_bytes_of("1")},
+                                     {pubsub_bytes_of("b"), pubsub_bytes_of("2")}};
+    const char *topic = conf_topic(t, "a");
+    looked results = {false, false, false};
+    kit_sub *sub = kit_subscribe_with(conf_peer(t), topic, NULL, look_closely, &results);
+    pubsub_publication pub = kit_publication(topic, "x");
+    pub.headers = headers;
+    pub.header_count = 2;
+    kit_send(sub->peer, &pub);
+    KIT_AWAIT(t->net, kit_count(sub) == 1);
+    assert_true(results.owner && results.found && results.absent);
+}
+
 static void publish_text_is_the_short_form(conf *t)
 {
     const char *topic = conf_topic(t, "a");
@@ -361,6 +391,7 @@ const conf_case conf_delivery[] = {
     CONF_CASE(publish_then_receive, CONF_ALL, 0, 0),
     CONF_CASE(hundred_in_one_call, CONF_ALL, 0, 0),
     CONF_CASE(a_batch_stops_at_the_first_bad_one, CONF_ALL, 0, 0),
+    CONF_CASE(a_message_knows_its_subscription_and_headers, CONF_ALL, F(HEADERS), 0),
     CONF_CASE(publish_text_is_the_short_form, CONF_ALL, 0, 0),
     CONF_CASE(published_before_subscribing, CONF_ALL, F(FROM_EARLIEST), F(FROM_EARLIEST)),
     CONF_CASE(new_means_from_now_on, CONF_ALL, 0, 0),

@@ -191,6 +191,61 @@ static void literal_topics_of_all_kinds(conf *t)
     }
 }
 
+/* A handle for several patterns at once; waits until it is subscribed. */
+static kit_sub *subscribe_set(conf *t, const char *const *patterns, size_t count,
+                              const char *options)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_options *set = kit_options(options);
+    kit_sub *sub = kit_sub_new(conf_peer(t), "(several)");
+    pubsub_err result = pubsub_client_subscribe_set(sub->peer->client, patterns, count, set,
+                                                    kit_collect, sub, &sub->handle, &error);
+    pubsub_options_free(set);
+    KIT_OK(result, &error);
+    KIT_OK(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, &error), &error);
+    return sub;
+}
+
+static void several_patterns_in_one_subscription(conf *t)
+{
+    const char *patterns[] = {conf_topic(t, "a"), conf_topic(t, "b/+"), conf_topic(t, "+/x")};
+    const char *topics[] = {conf_topic(t, "a"), conf_topic(t, "b/1"), conf_topic(t, "c"),
+                            conf_topic(t, "b/x"), conf_topic(t, "b/1/2")};
+    kit_peer *peer = conf_peer(t);
+    kit_sub *sub = subscribe_set(t, patterns, LEN(patterns), NULL);
+    for (size_t i = 0; i < 100; i++) {
+        kit_publish(peer, topics[i % LEN(topics)], conf_text(t, "m%zu", i));
+    }
+    conf_fence(t, peer, topics[0], sub);
+    /* Once each, also what two of the patterns match, and in order over all of them. */
+    assert_int_equal(kit_count(sub), 61);
+    for (size_t i = 0; i < 60; i++) {
+        static const size_t wanted[] = {0, 1, 3};
+        assert_int_equal(conf_number(kit_at(sub, i), "m"), i / 3 * 5 + wanted[i % 3]);
+    }
+    KIT_ERR(PUBSUB_EINVAL,
+            pubsub_client_subscribe_set(peer->client, patterns, 0, NULL, NULL, NULL, NULL, NULL));
+    KIT_ERR(PUBSUB_OK, pubsub_subscription_unsubscribe(sub->handle, 0, NULL));
+}
+
+static void several_patterns_in_a_group(conf *t)
+{
+    const char *patterns[] = {conf_topic(t, "a"), conf_topic(t, "b/#")};
+    const char *reversed[] = {patterns[1], patterns[0]};
+    const char *options = conf_text(t, "group=%s", conf_name(t, "g"));
+    kit_peer *peer = conf_peer(t);
+    kit_sub *members[2];
+    size_t total = 0;
+    members[0] = subscribe_set(t, patterns, 2, options);
+    members[1] = subscribe_set(t, reversed, 2, options);
+    conf_publish_many(peer, patterns[0], "m", 50);
+    for (size_t i = 50; i < 100; i++) {
+        kit_publish(peer, conf_topic(t, "b/c"), conf_text(t, "m%zu", i));
+    }
+    KIT_AWAIT(t->net, conf_union(members, 2, "m", 100, &total) == 100);
+    assert_int_equal(total, 100);
+}
+
 static void topics_do_not_leak(conf *t)
 {
     const char *one = conf_topic(t, "one");
@@ -269,6 +324,8 @@ const conf_case conf_topics[] = {
     CONF_CASE(inner_multi_matches_as_the_table_says, CONF_ALL, F(PATTERNS) | F(INNER_MULTI),
               F(INNER_MULTI)),
     CONF_CASE(literal_topics_of_all_kinds, CONF_ALL, 0, 0),
+    CONF_CASE(several_patterns_in_one_subscription, CONF_ALL, F(PATTERNS), F(PATTERNS)),
+    CONF_CASE(several_patterns_in_a_group, CONF_ALL, F(PATTERNS) | F(GROUP), F(GROUP)),
     CONF_CASE(topics_do_not_leak, CONF_ALL, 0, 0),
     CONF_CASE(longest_topic, CONF_ALL, 0, 0),
     CONF_CASE(bad_topics_are_refused_at_once, CONF_THREAD, 0, 0),

@@ -250,9 +250,17 @@ kit_broker *kit_broker_start_with(const char *kind, const char *variants,
     kit_broker *broker = new_broker(kind);
     const char *ca = getenv("PUBSUB_TEST_CA_DIR");
     char pid[24];
-    const char *arguments[ARGUMENTS_MAX] = {
-        "start",   kind,  "--dir",    broker->dir, "--owner",   pid,
-        "--remove", "--format", "env", "--variant", variants != NULL ? variants : ""};
+    const char *arguments[ARGUMENTS_MAX] = {"start",
+                                            kind,
+                                            "--dir",
+                                            broker->dir,
+                                            "--owner",
+                                            pid,
+                                            "--remove",
+                                            "--format",
+                                            "env",
+                                            "--variant",
+                                            variants != NULL ? variants : ""};
     size_t count = 11;
     int code = 0;
     (void)snprintf(pid, sizeof(pid), "%ld", (long)getpid());

@@ -35,7 +35,7 @@ void kit_broker_kill_node(kit_broker *broker, const char *node);
 void kit_broker_restart_node(kit_broker *broker, const char *node);
 
 /* What it told: "url", "url_tls", "user", "password_file", "ca", "wrong_ca", "cert", "key", "dir", "log",
- * "port_plain" ...; NULL = it has no such thing. */
+ * "port_plain" ...; NULL = it has no such thing. Valid until the next restart or stop. */
 const char *kit_broker_get(const kit_broker *broker, const char *name);
 /* The same, but it has to be there. */
 const char *kit_broker_need(const kit_broker *broker, const char *name);

@@ -100,8 +100,8 @@ pubsub_options *kit_options(const char *text);
 kit_peer *kit_peer_new(kit_net *net, const char *url, const char *options);
 /* The same, but without report handler. */
 kit_peer *kit_peer_plain(kit_net *net, const char *url, const char *options);
-/* Create one for which that may fail; *peer is NULL then. */
-pubsub_err kit_peer_try(kit_net *net, const char *url, const char *options, kit_peer **peer,
+/* Create one for which that may fail; *out is NULL then. */
+pubsub_err kit_peer_try(kit_net *net, const char *url, const char *options, kit_peer **out,
                         pubsub_error *error);
 /* Free its client now; the collectors stay. */
 void kit_peer_close(kit_peer *peer);

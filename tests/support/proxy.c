@@ -53,8 +53,7 @@ static int listen_on(uint16_t port)
         return -1;
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (!proxy_prepare_socket(fd) ||
-        bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+    if (!proxy_prepare_socket(fd) || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(fd, LINKS_MAX) != 0) {
         (void)close(fd);
         return -1;
@@ -88,8 +87,7 @@ static size_t prepare(kit_proxy *proxy, struct pollfd *polls, int *timeout_ms)
     uint64_t due_ns = UINT64_MAX;
     size_t count = 0;
     polls[count++] = (struct pollfd){proxy->wake[0], POLLIN, 0};
-    polls[count++] =
-        (struct pollfd){proxy->open < LINKS_MAX ? proxy->listener : -1, POLLIN, 0};
+    polls[count++] = (struct pollfd){proxy->open < LINKS_MAX ? proxy->listener : -1, POLLIN, 0};
     for (proxy_link *link = proxy->links; link != NULL; link = link->next) {
         proxy_link_prepare(link, proxy->rules, now, polls + count, &due_ns);
         count += 2;

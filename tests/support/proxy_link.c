@@ -212,8 +212,7 @@ static bool give(proxy_stream *stream, const proxy_rules *rules, int to, uint64_
         chunk->done += (size_t)sent;
         stream->held -= (size_t)sent;
         if (rules->bytes_per_second > 0) {
-            stream->free_ns =
-                now + (uint64_t)sent * UINT64_C(1000000000) / rules->bytes_per_second;
+            stream->free_ns = now + (uint64_t)sent * UINT64_C(1000000000) / rules->bytes_per_second;
         }
         if (chunk->done == chunk->len) {
             remove_first(stream);

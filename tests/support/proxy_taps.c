@@ -56,8 +56,8 @@ static bool mqtt_bytes(void *ctx, void *memory, kit_out *out, const uint8_t *dat
         if (!state->in_body) {
             bool more = false;
             state->head[state->used++] = data[at++];
-            more = state->used == 1 ||
-                   (state->used < 5 && (state->head[state->used - 1] & 0x80) != 0);
+            more =
+                state->used == 1 || (state->used < 5 && (state->head[state->used - 1] & 0x80) != 0);
             if (!more && !mqtt_decide(ctx, state, out)) {
                 return false;
             }
@@ -108,7 +108,8 @@ static unsigned amqp_what(const amqp_state *state)
 {
     const uint8_t *head = state->head;
     if (head[0] == FRAME_METHOD) {
-        return (unsigned)head[7] << 24 | (unsigned)head[8] << 16 | (unsigned)head[9] << 8 | head[10];
+        return (unsigned)head[7] << 24 | (unsigned)head[8] << 16 | (unsigned)head[9] << 8 |
+               head[10];
     }
     return head[0] == FRAME_HEARTBEAT ? KIT_AMQP_HEARTBEAT : 0;
 }

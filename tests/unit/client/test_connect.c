@@ -131,7 +131,8 @@ static void test_connect_works_after_a_failure(void **state)
     for (int round = 0; round < 3; round++) {
         scripted_connects(f->broker, PUBSUB_EAUTH, 0);
         KIT_OK(pubsub_client_connect(peer->client, &error), &error);
-        KIT_ERR(PUBSUB_EAUTH, pubsub_client_ready(peer->client, PUBSUB_FOREVER, &error));
+        AWAIT(f, pubsub_client_state(peer->client) == PUBSUB_STATE_CLOSED);
+        KIT_ERR(PUBSUB_ESTATE, pubsub_client_ready(peer->client, PUBSUB_FOREVER, &error));
     }
     KIT_OK(pubsub_client_connect(peer->client, &error), &error);
     KIT_OK(pubsub_client_ready(peer->client, PUBSUB_FOREVER, &error), &error);

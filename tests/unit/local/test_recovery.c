@@ -328,6 +328,47 @@ static void test_recovery_of_retained_values(void **state)
     bus_free(&b);
 }
 
+static void put_value(const bus *b, const char *topic, const char *text)
+{
+    local_record record = {.topic = bus_bytes(topic), .payload = bus_bytes(text), .retain = true};
+    BUS_OK(pubsub__local_append(b->store, &record, 1, NULL, NULL, &bus_error));
+}
+
+/* Killed after the compacted file got its name and before it came into force: the others went on with the
+ * old one, and what they stored counts. */
+static void test_recovery_of_a_compaction_cut_short(void **state)
+{
+    (void)state;
+    bus b;
+    bus_new(&b);
+    put_value(&b, "a", "old");
+    put_value(&b, "b", "stays");
+    char from[512], to[512];
+    uint8_t bytes[4096] = {0};
+    bus_path(&b, from, sizeof(from), "ret/0000000000000001.seg");
+    bus_path(&b, to, sizeof(to), "ret/0000000000000002.seg");
+    int fd = open(from, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+    assert_int_equal(close(fd), 0);
+    local_seg_head head = {2, local_get64(bytes + 24), 0, 1, 1, {0}};
+    memcpy(head.uuid, bytes + 48, 8);
+    pubsub__local_seg_head_encode(bytes, &head);
+    fd = open(to, O_RDWR | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(close(fd), 0);
+    put_value(&b, "a", "new");
+    bus_reboot(&b);
+    local_cursor *cursor = bus_read(b.store, LOCAL_FROM_LAST);
+    bus_expect(cursor, "stays");
+    bus_expect(cursor, "new");
+    bus_expect_none(cursor);
+    pubsub__local_cursor_close(cursor);
+    assert_int_not_equal(access(to, F_OK), 0);
+    bus_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_recovery_never_shows_what_was_not_committed),
         cmocka_unit_test(test_recovery_repair),
         cmocka_unit_test(test_recovery_of_retained_values),
+        cmocka_unit_test(test_recovery_of_a_compaction_cut_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
