@@ -62,7 +62,10 @@ static void on_refused(sub_run *run, sub_topic *topic, const pubsub_event *event
     topic->refused = true;
     run->refused++;
     run->over = run->over || run->refused == run->topic_count;
-    if (run->events.closed || event->error == NULL) {
+    if (run->events.closed) {
+        return; /* the connection's fault, told at the end */
+    }
+    if (event->error == NULL) {
         run->code = run->code != CLI_EXIT_OK ? run->code : CLI_EXIT_FAILED;
     } else if (run->events.connected) {
         run->code = cli_fail(topic->pattern, event->error);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "printer.h"
 
+#include "base/when.h"
 #include "codec.h"
 #include "exit.h"
 #include "jsonl.h"
 #include "say.h"
-#include "base/when.h"
 
 #include "base/clock.h"
 
@@ -174,7 +174,8 @@ static bool put_stamp(const cli_printer *printer, pubsub__buf *out, const cli_vi
         return pubsub__buf_printf(out, "%" PRIu64 ".%06" PRIu64 " ", since / 1000000000,
                                   since % 1000000000 / 1000) == PUBSUB__BUF_OK;
     case 2:
-        return pubsub__buf_printf(out, "%s ", pubsub__when_iso(view->recv_ns, text, sizeof(text))) ==
+        return pubsub__buf_printf(out, "%s ",
+                                  pubsub__when_iso(view->recv_ns, text, sizeof(text))) ==
                PUBSUB__BUF_OK;
     default:
         return pubsub__buf_printf(out, "%" PRIu64 " ", view->recv_ns) == PUBSUB__BUF_OK;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "sub.h"
 
+#include "base/when.h"
 #include "exit.h"
 #include "say.h"
-#include "base/when.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# What scripts/setup and scripts/test share. Sourced, never run.
+# What the scripts share. Sourced, never run.
 
 # Debian packages: what the build needs, what the tests need beyond it, what only the full tier needs.
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libjansson-dev)
@@ -16,15 +16,42 @@ die() {
     exit 1
 }
 
-# need_packages "what for" package...: install the Debian packages that are missing. The installation
-# is the only thing that runs as root; when there is nothing to install, nothing asks for a password.
+# need_packages "what for" package...: install the Debian packages that are missing, after saying which
+# and how much that is. The installation is the only thing that runs as root; when there is nothing to
+# install, nothing asks for a password. Services that come along are neither started nor enabled.
 need_packages() {
-    local purpose=$1 package missing=()
+    local purpose=$1 missing=() root=() apt
     shift
-    if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    if ! has_apt; then
         other_distribution "$purpose" "$@"
         return
     fi
+    find_missing "$@"
+    if [ ${#missing[@]} -eq 0 ]; then
+        return
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null ||
+            die "these packages are missing and there is no sudo; as root: apt-get install ${missing[*]}"
+        root=(sudo)
+    fi
+    apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq
+        -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    "${apt[@]}" update </dev/null || say "apt-get update failed; trying with the lists there are"
+    say "Installing packages for $purpose ($(download_size "${missing[@]}") to download): ${missing[*]}"
+    (
+        hold_services
+        trap release_services EXIT
+        "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+    ) || die "apt-get could not install: ${missing[*]}"
+}
+
+has_apt() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
+
+# find_missing package...: put those that are not installed into the caller's array "missing".
+find_missing() {
+    local package
+    missing=()
     for package in "$@"; do
         # shellcheck disable=SC2016 # the format belongs to dpkg-query
         case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
@@ -32,21 +59,50 @@ need_packages() {
         *) missing+=("$package") ;;
         esac
     done
-    if [ ${#missing[@]} -eq 0 ]; then
-        return
+}
+
+# What apt-get would download for these packages and all they need.
+download_size() {
+    apt-get -qq --print-uris -y install --no-install-recommends "$@" 2>/dev/null |
+        awk '{ bytes += $3 } END { printf "%.0f MB", bytes / 1e6 + 0.5 }'
+}
+
+# Debian starts a service as soon as its package is installed, and at every boot. While these two are in
+# force nothing is started, and what was enabled meanwhile is disabled again; services that were there
+# before stay as they are. They use the caller's array "root".
+policy=/usr/sbin/policy-rc.d
+hold_services() {
+    policy_is_ours='' enabled_before=$(enabled_services)
+    if [ ! -e $policy ] && [ -d /usr/sbin ]; then
+        policy_is_ours=yes
+        "${root[@]}" sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
     fi
-    say "Installing packages for $purpose: ${missing[*]}"
-    local root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null ||
-            die "these packages are missing and there is no sudo; as root: apt-get install ${missing[*]}"
-        root=(sudo)
+}
+release_services() {
+    local link unit
+    if [ -n "$policy_is_ours" ]; then
+        "${root[@]}" rm -f $policy
     fi
-    local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq
-        -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
-    "${apt[@]}" update </dev/null || say "apt-get update failed; trying with the lists there are"
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
-        die "apt-get could not install: ${missing[*]}"
+    while IFS= read -r link; do
+        unit=${link##*/}
+        case $link in
+        /etc/rc*) "${root[@]}" update-rc.d "${unit#S[0-9][0-9]}" disable ;;
+        */systemd/*)
+            if command -v systemctl >/dev/null; then
+                "${root[@]}" systemctl --quiet disable "$unit"
+            else
+                "${root[@]}" rm -f "$link"
+            fi
+            ;;
+        esac
+    done < <(comm -13 <(printf '%s\n' "$enabled_before") <(enabled_services)) >/dev/null 2>&1
+}
+# Every link that starts something at boot, sorted.
+enabled_services() {
+    local link
+    for link in /etc/systemd/system/*.wants/* /etc/systemd/system/*.requires/* /etc/rc[S2-5].d/S*; do
+        [ ! -L "$link" ] || printf '%s\n' "$link"
+    done | sort
 }
 
 # On other systems only the names of the tools can be said; go on when they are there.

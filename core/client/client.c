@@ -355,8 +355,7 @@ pubsub_err pubsub_client_connect(pubsub_client *client, pubsub_error *err)
     return rc;
 }
 
-pubsub_err pubsub_client_ready(pubsub_client *client, pubsub_duration_ms timeout,
-                               pubsub_error *err)
+pubsub_err pubsub_client_ready(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err)
 {
     if (client == NULL) {
         return pubsub_error_set(err, PUBSUB_EINVAL, "no client");

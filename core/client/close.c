@@ -27,8 +27,7 @@ static bool flush_locked(pubsub_client *client, uint64_t deadline)
            (client->state == PUBSUB_STATE_CLOSED && client->unresolved == 0);
 }
 
-pubsub_err pubsub_client_flush(pubsub_client *client, pubsub_duration_ms timeout,
-                               pubsub_error *err)
+pubsub_err pubsub_client_flush(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err)
 {
     if (client == NULL) {
         return pubsub_error_set(err, PUBSUB_EINVAL, "no client");
@@ -110,9 +109,8 @@ pubsub_err pubsub_client_shutdown(pubsub_client *client)
     if (client->state != PUBSUB_STATE_CLOSED) {
         client->stopping = true;
         atomic_store(&client->messages_stop, true);
-        pubsub__set_state_locked(client, client->io_running ? PUBSUB_STATE_CLOSING
-                                                            : PUBSUB_STATE_CLOSED,
-                                 NULL);
+        pubsub__set_state_locked(
+            client, client->io_running ? PUBSUB_STATE_CLOSING : PUBSUB_STATE_CLOSED, NULL);
         pthread_cond_broadcast(&client->space_cond);
     }
     pthread_mutex_unlock(&client->lock);
@@ -189,9 +187,10 @@ pubsub_err pubsub_client_end(pubsub_client *client, pubsub_duration_ms timeout, 
     client->ending = false;
     pthread_cond_broadcast(&client->state_cond);
     if (client->undelivered.count > 0) {
-        rc = pubsub_error_set(err, PUBSUB_ETIMEDOUT,
-                              "%zu messages were not delivered; pubsub_client_undelivered lists them",
-                              client->undelivered.count);
+        rc = pubsub_error_set(
+            err, PUBSUB_ETIMEDOUT,
+            "%zu messages were not delivered; pubsub_client_undelivered lists them",
+            client->undelivered.count);
     }
 out:
     pthread_mutex_unlock(&client->lock);

@@ -44,8 +44,8 @@ static size_t derive_topic(const pubsub_message *message, char *out, size_t size
         return (size_t)snprintf(out, size, "%s", sub->dead_letter);
     }
     pubsub_bytes topic = message->spi.topic;
-    int len = snprintf(out, size, "$dead/%s/%.*s", holder(sub), (int)topic.len,
-                       (const char *)topic.data);
+    int len =
+        snprintf(out, size, "$dead/%s/%.*s", holder(sub), (int)topic.len, (const char *)topic.data);
     if (len < 0 || (size_t)len >= size || (size_t)len > PUBSUB_TOPIC_MAX) {
         len = snprintf(out, size, "$dead/%.900s", holder(sub));
     }
@@ -73,7 +73,8 @@ static void give_up(pubsub_client *client, pubsub_message *message)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     pubsub_subscription *sub = message->block->owner;
-    pubsub_error_set(&err, PUBSUB_EREJECTED, "a message to '%.*s' was dropped after %u attempts: %s",
+    pubsub_error_set(&err, PUBSUB_EREJECTED,
+                     "a message to '%.*s' was dropped after %u attempts: %s",
                      (int)(message->spi.topic.len > 80 ? 80 : message->spi.topic.len),
                      (const char *)message->spi.topic.data, message->spi.attempt,
                      message->reason != NULL ? message->reason : "refused by its handler");

@@ -80,8 +80,8 @@ static void overflow(pubsub_client *client, pubsub_subscription *sub)
     if (!sub->overflowing) {
         sub->overflowing = true;
         sub->starved = true; /* the episode ends when credit is there again */
-        pubsub_gap gap = {"overflow: handlers are slower than the messages",
-                          PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};
+        pubsub_gap gap = {"overflow: handlers are slower than the messages", PUBSUB_POSITION_NONE,
+                          PUBSUB_POSITION_NONE, 0};
         pubsub_sink_gap(&client->sink, &sub->spi, &gap);
     }
 }

@@ -109,9 +109,9 @@ static bool merge_event(pubsub_client *client, const pubsub_event *event)
     }
     if (event->type == PUBSUB_EVENT_GAP) {
         last->gap.to = event->gap->to;
-        last->gap.missed =
-            last->gap.missed == 0 || event->gap->missed == 0 ? 0
-                                                             : last->gap.missed + event->gap->missed;
+        last->gap.missed = last->gap.missed == 0 || event->gap->missed == 0
+                               ? 0
+                               : last->gap.missed + event->gap->missed;
         return true;
     }
     return false;
@@ -324,7 +324,8 @@ static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub_
         }
         calls++;
         uint64_t now = coarse_ns();
-        if (now != since && settled.head != NULL) { /* slow handlers: acks do not wait for the round */
+        if (now != since &&
+            settled.head != NULL) { /* slow handlers: acks do not wait for the round */
             since = now;
             pthread_mutex_lock(&client->lock);
             bool urgent = flush_settled(client, sub, &settled);

@@ -50,7 +50,7 @@ struct pubsub__publish {
     pubsub__publish *next;
     pubsub__publish *prev;
     pubsub__chunk *chunk;
-    size_t bytes; /* of queue_bytes */
+    size_t bytes;      /* of queue_bytes */
     uint64_t taken_ns; /* when the I/O thread first saw it; only where somebody asks */
     pubsub__publish_kind kind;
     bool report;      /* a delivery handler wants it */
@@ -112,24 +112,24 @@ typedef enum pubsub__sub_state {
 struct pubsub_subscription {
     pubsub_spi_subscription spi; /* first: the adapter's view */
     pubsub_client *client;       /* [const] counted */
-    atomic_uint refs; /* the client's list, the caller's handle, each block of its messages */
+    atomic_uint refs;     /* the client's list, the caller's handle, each block of its messages */
     pubsub_message_fn fn; /* [const] own handler or NULL */
     void *ctx;
-    bool ack_auto;                  /* [const] */
-    bool degrade;                   /* [const] */
-    pubsub_duration_ms nack_delay;  /* [const] */
-    char *dead_letter;              /* [const] topic, "" = derived, NULL = off */
-    pubsub_bytes *patterns;  /* [const] owned, spi.request points here, as do the next */
-    char *group, *durable;   /* [const] owned */
-    pubsub_options *options; /* [const] owned */
-    pubsub_grant asked;             /* [const] what the call negotiated offline */
+    bool ack_auto;                 /* [const] */
+    bool degrade;                  /* [const] */
+    pubsub_duration_ms nack_delay; /* [const] */
+    char *dead_letter;             /* [const] topic, "" = derived, NULL = off */
+    pubsub_bytes *patterns;        /* [const] owned, spi.request points here, as do the next */
+    char *group, *durable;         /* [const] owned */
+    pubsub_options *options;       /* [const] owned */
+    pubsub_grant asked;            /* [const] what the call negotiated offline */
     /* [lock] */
     struct pubsub_subscription *next; /* in client->subs */
     struct pubsub_subscription *next_run;
     bool in_run_queue;
     bool called_fn; /* some thread is in its handler */
     pthread_t called_by;
-    bool answered; /* subscribed or refused for the first time */
+    bool answered;     /* subscribed or refused for the first time */
     atomic_bool ended; /* unsubscribe was called, or refused, or the client closed; set with lock */
     pubsub_grant grant;
     pubsub_error error;
@@ -138,13 +138,13 @@ struct pubsub_subscription {
     /* [io] */
     struct pubsub_subscription *io_next; /* in client->io_subs */
     pubsub__sub_state state;
-    bool finishing; /* its end has begun */
+    bool finishing;       /* its end has begun */
     uint32_t credit_used; /* messages that were given and are not settled */
     int64_t credit_bytes; /* left; below zero when the last message was bigger than that */
-    bool starved; /* the adapter was told there is no credit */
-    uint32_t generation; /* of the messages that may still be settled */
-    uint32_t attempts;   /* failed subscribes since it was active */
-    uint64_t retry_ns;   /* subscribe again then; 0 = does not wait */
+    bool starved;         /* the adapter was told there is no credit */
+    uint32_t generation;  /* of the messages that may still be settled */
+    uint32_t attempts;    /* failed subscribes since it was active */
+    uint64_t retry_ns;    /* subscribe again then; 0 = does not wait */
     bool overflowing;
     bool filtered_told;
     uint64_t filtered, matched;
@@ -162,10 +162,10 @@ typedef enum pubsub__link_state {
 
 typedef struct pubsub__link {
     pubsub__link_state state;
-    uint32_t attempts; /* failed since it was up */
+    uint32_t attempts;   /* failed since it was up */
     uint32_t generation; /* how often it came up */
-    uint64_t due_ns; /* connect deadline, or next attempt */
-    bool fresh;      /* came up; its subscriptions are not asked yet */
+    uint64_t due_ns;     /* connect deadline, or next attempt */
+    bool fresh;          /* came up; its subscriptions are not asked yet */
 } pubsub__link;
 
 /* ---- commands to the I/O thread ---- */
@@ -208,7 +208,7 @@ struct pubsub_client {
     pubsub_options *options;
     pubsub_adapter_config config;
     pubsub_caps caps_offline;
-    pubsub_caps caps;                /* [lock] the server's */
+    pubsub_caps caps;                  /* [lock] the server's */
     atomic_uint_fast64_t publish_ok;   /* features a publish may use */
     atomic_uint_fast64_t publish_last; /* a combination the adapter agreed to, as features + 1 */
     bool inline_io;
@@ -230,9 +230,9 @@ struct pubsub_client {
     pubsub__transport_shared transport; /* see its header */
 
     pthread_mutex_t lock;
-    pthread_cond_t ready_cond; /* pollers and pullers */
-    pthread_cond_t state_cond; /* ready, wait, flush, end, unsubscribe */
-    pthread_cond_t space_cond; /* publishers */
+    pthread_cond_t ready_cond;  /* pollers and pullers */
+    pthread_cond_t state_cond;  /* ready, wait, flush, end, unsubscribe */
+    pthread_cond_t space_cond;  /* publishers */
     pthread_cond_t freeze_cond; /* the I/O thread, standing still */
 
     /* [lock] */
@@ -255,7 +255,7 @@ struct pubsub_client {
     uint64_t flush_wanted, flush_done;
     size_t flushing; /* threads inside flush: no ack is lazy now */
     pubsub__message_list settled;
-    size_t settling; /* settled, not yet given to the adapter */
+    size_t settling;                 /* settled, not yet given to the adapter */
     size_t lazy_settled, lazy_bytes; /* of those, what the I/O thread was not woken for */
     pubsub__command *commands, *commands_tail;
     pubsub_subscription *subs;
@@ -266,7 +266,7 @@ struct pubsub_client {
     size_t event_count;
     size_t ready_messages;
     size_t unsettled; /* handed out, not settled */
-    bool polling; /* a thread is inside poll */
+    bool polling;     /* a thread is inside poll */
     pthread_t poller;
     bool calling; /* a handler runs */
     bool interrupted;
@@ -295,8 +295,8 @@ struct pubsub_client {
     uv_poll_t wake_poll;
     uv_timer_t core_timer;
     bool first_connect_done;
-    bool closing; /* close of the adapter was asked */
-    bool closed;  /* and answered */
+    bool closing;     /* close of the adapter was asked */
+    bool closed;      /* and answered */
     bool fail_wanted; /* link 0 failed for good, why: */
     pubsub_error fail_error;
     bool failed; /* and all that follows from it was done */
@@ -304,9 +304,9 @@ struct pubsub_client {
     bool in_turn, turn_again;
     uint64_t close_due_ns;
     uint64_t end_deadline_ns; /* [lock] what end allows for closing */
-    pubsub__link *links; /* link_count of them, link 0 always */
+    pubsub__link *links;      /* link_count of them, link 0 always */
     uint32_t link_count;
-    pubsub__publish_list pending;     /* not handed over */
+    pubsub__publish_list pending; /* not handed over */
     size_t pending_bytes;
     pubsub__publish_list handed_over; /* doubly linked */
     bool submit_blocked;

@@ -203,8 +203,9 @@ static void lose_link(pubsub_client *client, uint32_t number, const pubsub_error
     link->state = PUBSUB__LINK_DOWN;
     uint64_t wait = pubsub__backoff_ns(client, link->attempts);
     link->due_ns = pubsub__clock_mono_ns() + wait;
-    pubsub__log(PUBSUB_LOG_INFO, client->adapter->name, "link %" PRIu32 " down: %s; again in %" PRIu64
-                " ms", number, pubsub_error_text(err), wait / 1000000u);
+    pubsub__log(PUBSUB_LOG_INFO, client->adapter->name,
+                "link %" PRIu32 " down: %s; again in %" PRIu64 " ms", number,
+                pubsub_error_text(err), wait / 1000000u);
     pubsub__subs_link_down(client, number, err, false);
 }
 
@@ -268,9 +269,8 @@ uint32_t pubsub_sink_link_new(pubsub_sink *sink)
     }
     if (number == client->link_count) {
         uint32_t more = client->link_count * 2 < 8 ? 8 : client->link_count * 2;
-        pubsub__link *links = more > PUBSUB__LINKS_MAX
-                                  ? NULL
-                                  : pubsub__realloc(client->links, more * sizeof *links);
+        pubsub__link *links =
+            more > PUBSUB__LINKS_MAX ? NULL : pubsub__realloc(client->links, more * sizeof *links);
         if (links == NULL) {
             return 0;
         }

@@ -199,8 +199,10 @@ void pubsub__publish_give_up(pubsub_client *client, const pubsub_error *why)
         pubsub__publish *publish = NULL;
         while ((publish = pubsub__publish_pop(lists[i])) != NULL) {
             bool never = i == 1 && publish->spi.sends == 0;
-            pubsub_spi_outcome outcome = {&publish->spi, never ? PUBSUB_NOT_SENT : PUBSUB_UNKNOWN,
-                                          PUBSUB_CONFIRM_NONE, 0, PUBSUB_POSITION_NONE, why};
+            pubsub_spi_outcome outcome = {
+                &publish->spi,        never ? PUBSUB_NOT_SENT : PUBSUB_UNKNOWN,
+                PUBSUB_CONFIRM_NONE,  0,
+                PUBSUB_POSITION_NONE, why};
             publish->handed_over = false;
             pubsub__publish_finish(client, publish, &outcome);
         }

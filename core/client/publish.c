@@ -119,7 +119,8 @@ static pubsub_err check_limits(pubsub_client *client, const pubsub_publication *
         return pubsub_error_set(err, PUBSUB_ETOPIC, "topic of %zu bytes, %s takes at most %u",
                                 pub->topic.len, client->adapter->name, caps->max_topic);
     }
-    return client->adapter->check == NULL ? PUBSUB_OK : client->adapter->check(&client->config, caps, pub, err);
+    return client->adapter->check == NULL ? PUBSUB_OK
+                                          : client->adapter->check(&client->config, caps, pub, err);
 }
 
 static pubsub_err check_features(pubsub_client *client, const pubsub_publication *pub,
@@ -170,8 +171,8 @@ static void settle_features(pubsub_client *client, pubsub_publication *pub)
 {
     uint64_t ok = atomic_load_explicit(&client->publish_ok, memory_order_relaxed);
     if (pub->qos == PUBSUB_QOS_UNSET || !(ok & PUBSUB_BIT(PUBSUB_FEATURE_QOS0 + pub->qos))) {
-        pub->qos = ok & PUBSUB_BIT(PUBSUB_FEATURE_QOS1) ? PUBSUB_AT_LEAST_ONCE
-                                                        : PUBSUB_AT_MOST_ONCE;
+        pub->qos =
+            ok & PUBSUB_BIT(PUBSUB_FEATURE_QOS1) ? PUBSUB_AT_LEAST_ONCE : PUBSUB_AT_MOST_ONCE;
     }
     uint64_t lacking = pubsub__publish_features(pub) & ~ok;
     if (lacking == 0) {
@@ -430,9 +431,9 @@ pubsub_err pubsub_client_publish_wait(pubsub_client *client, const pubsub_public
     if (!waiter.done) {
         publish->for_whom.waiter = NULL;
         waiter.receipt.outcome = PUBSUB_UNKNOWN;
-        rc = pubsub_error_set(err, PUBSUB_ETIMEDOUT,
-                              "no outcome within %" PRId64 " ms; the message may still be delivered",
-                              timeout);
+        rc = pubsub_error_set(
+            err, PUBSUB_ETIMEDOUT,
+            "no outcome within %" PRId64 " ms; the message may still be delivered", timeout);
     } else if (waiter.receipt.outcome != PUBSUB_ACCEPTED) {
         rc = waiter.error.code != PUBSUB_OK ? waiter.error.code : PUBSUB_EREJECTED;
         if (err != NULL) {
@@ -474,8 +475,8 @@ void pubsub__publish_flush(pubsub_client *client)
     if (!client->flush_pending || (up && client->pending.head != NULL)) {
         return;
     }
-    bool through = !up || client->adapter->flush == NULL ||
-                   client->adapter->flush(client->instance);
+    bool through =
+        !up || client->adapter->flush == NULL || client->adapter->flush(client->instance);
     client->flush_pending = false;
     if (through) {
         pubsub_sink_flushed(&client->sink);
@@ -511,8 +512,8 @@ void pubsub__publish_negotiate(pubsub_client *client)
             settle_features(client, &p->spi.pub);
             continue;
         }
-        pubsub_spi_outcome outcome = {&p->spi, PUBSUB_REJECTED,      PUBSUB_CONFIRM_NONE, 0,
-                                      PUBSUB_POSITION_NONE, &err};
+        pubsub_spi_outcome outcome = {&p->spi, PUBSUB_REJECTED,      PUBSUB_CONFIRM_NONE,
+                                      0,       PUBSUB_POSITION_NONE, &err};
         pubsub__publish_remove(&client->pending, p);
         pubsub__publish_finish(client, p, &outcome);
     }
@@ -526,8 +527,8 @@ static bool drop_expired(pubsub_client *client, pubsub__publish *publish)
     }
     pubsub_error err = PUBSUB_ERROR_INIT;
     pubsub_error_set(&err, PUBSUB_ETIMEDOUT, "expired before it was sent");
-    pubsub_spi_outcome outcome = {&publish->spi, PUBSUB_DROPPED,        PUBSUB_CONFIRM_NONE, 0,
-                                  PUBSUB_POSITION_NONE, &err};
+    pubsub_spi_outcome outcome = {
+        &publish->spi, PUBSUB_DROPPED, PUBSUB_CONFIRM_NONE, 0, PUBSUB_POSITION_NONE, &err};
     pubsub__publish_finish(client, publish, &outcome);
     return true;
 }
@@ -555,8 +556,9 @@ void pubsub__publish_due(pubsub_client *client, uint64_t now_ns)
                          "could not be sent within publish_timeout (%" PRId64 " ms)",
                          client->publish_timeout);
         pubsub_spi_outcome outcome = {
-            &publish->spi, publish->spi.sends > 0 ? PUBSUB_UNKNOWN : PUBSUB_NOT_SENT,
-            PUBSUB_CONFIRM_NONE, 0, PUBSUB_POSITION_NONE, &err};
+            &publish->spi,        publish->spi.sends > 0 ? PUBSUB_UNKNOWN : PUBSUB_NOT_SENT,
+            PUBSUB_CONFIRM_NONE,  0,
+            PUBSUB_POSITION_NONE, &err};
         pubsub__publish_finish(client, publish, &outcome);
     }
 }

@@ -16,9 +16,8 @@ static pubsub_err parse_from(const pubsub_adapter *adapter, const char *text, pu
     static const struct {
         const char *word;
         pubsub_from_kind kind;
-    } words[] = {{"new", PUBSUB_FROM_NEW},
-                 {"earliest", PUBSUB_FROM_EARLIEST},
-                 {"last", PUBSUB_FROM_LAST}};
+    } words[] = {
+        {"new", PUBSUB_FROM_NEW}, {"earliest", PUBSUB_FROM_EARLIEST}, {"last", PUBSUB_FROM_LAST}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(text, words[i].word) == 0) {
             out->kind = words[i].kind;
@@ -119,8 +118,8 @@ static int64_t number(const pubsub_options *options, const char *name)
 }
 
 /* The client's values are the defaults of its subscriptions. */
-static pubsub_err merge(pubsub_client *client, pubsub_subscription *sub,
-                        const pubsub_options *own, pubsub_error *err)
+static pubsub_err merge(pubsub_client *client, pubsub_subscription *sub, const pubsub_options *own,
+                        pubsub_error *err)
 {
     if (own != NULL) {
         pubsub_err rc = pubsub_options_check(own, PUBSUB_SCOPE_SUBSCRIBE, err);
@@ -132,8 +131,9 @@ static pubsub_err merge(pubsub_client *client, pubsub_subscription *sub,
     if (rc == PUBSUB_OK && own != NULL) {
         rc = pubsub_options_merge(sub->options, own);
     }
-    return rc == PUBSUB_OK ? rc
-                           : pubsub_error_set(err, rc, "no memory for the options of a subscription");
+    return rc == PUBSUB_OK
+               ? rc
+               : pubsub_error_set(err, rc, "no memory for the options of a subscription");
 }
 
 pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub,
@@ -149,8 +149,8 @@ pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub
     pubsub_subscribe_request *request = &sub->spi.request;
     const pubsub_options *all = sub->options;
     request->options = all;
-    request->qos = pubsub_options_is_set(all, "qos") ? (pubsub_qos)number(all, "qos")
-                                                         : PUBSUB_QOS_UNSET;
+    request->qos =
+        pubsub_options_is_set(all, "qos") ? (pubsub_qos)number(all, "qos") : PUBSUB_QOS_UNSET;
     bool reset = false;
     pubsub_options_bool(all, "reset", &reset);
     request->reset = reset;
@@ -163,8 +163,9 @@ pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub
     const char *ack = pubsub_options_get(all, "ack");
     sub->ack_auto = ack == NULL || strcmp(ack, "manual") != 0;
     if (number(all, "workers") > 1) {
-        return pubsub_error_set(err, PUBSUB_ENOTSUP,
-                                "workers above 1 are not available yet; handlers run one at a time");
+        return pubsub_error_set(
+            err, PUBSUB_ENOTSUP,
+            "workers above 1 are not available yet; handlers run one at a time");
     }
     const char *degrade = pubsub_options_get(all, "degrade");
     sub->degrade = degrade != NULL && strcmp(degrade, "allow") == 0;
@@ -222,8 +223,10 @@ static pubsub_err refuse(const pubsub_client *client, const pubsub_caps *caps,
         feature++;
     }
     const char *note = answer->why[0] != '\0' ? answer->why : caps->features[feature].note;
-    return pubsub_error_set(err, PUBSUB_ENOTSUP, "%s does not support %s (%s)%s%s; degrade=allow goes "
-                            "on without it", client->adapter->name, pubsub_feature_name(feature),
+    return pubsub_error_set(err, PUBSUB_ENOTSUP,
+                            "%s does not support %s (%s)%s%s; degrade=allow goes "
+                            "on without it",
+                            client->adapter->name, pubsub_feature_name(feature),
                             pubsub_feature_help(feature),
                             note != NULL && note[0] != '\0' ? ": " : "", note == NULL ? "" : note);
 }
@@ -241,8 +244,7 @@ pubsub_err pubsub__negotiate(const pubsub_client *client, const pubsub_caps *cap
         answer.refused |= caps->features[i].support == PUBSUB_REFUSED ? bit : 0;
     }
     if (client->adapter->negotiate != NULL) {
-        pubsub_err rc =
-            client->adapter->negotiate(&client->config, caps, request, &answer, err);
+        pubsub_err rc = client->adapter->negotiate(&client->config, caps, request, &answer, err);
         if (rc != PUBSUB_OK) {
             return rc;
         }

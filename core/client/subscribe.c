@@ -239,7 +239,8 @@ static pubsub_err ended_error(const pubsub_subscription *sub, pubsub_error *err)
         }
         return sub->error.code;
     }
-    return pubsub_error_set(err, PUBSUB_ECLOSED, "the subscription to '%s' has ended", name_of(sub));
+    return pubsub_error_set(err, PUBSUB_ECLOSED, "the subscription to '%s' has ended",
+                            name_of(sub));
 }
 
 pubsub_err pubsub__sub_ended_error(const pubsub_subscription *sub, pubsub_error *err)
@@ -544,8 +545,8 @@ void pubsub__subs_end_all(pubsub_client *client, const pubsub_error *why)
         if (!sub->ended) {
             sub->error = *why;
             if (!sub->answered) {
-                pubsub_event event = {sizeof event, PUBSUB_EVENT_REFUSED, client->state, sub,
-                                      why,          NULL,                 false};
+                pubsub_event event = {
+                    sizeof event, PUBSUB_EVENT_REFUSED, client->state, sub, why, NULL, false};
                 sub->answered = true;
                 pubsub__emit_locked(client, &event);
             }
@@ -614,8 +615,9 @@ void pubsub_sink_subscribed(pubsub_sink *sink, pubsub_spi_subscription *subscrip
     sub->attempts = 0;
     pthread_mutex_lock(&client->lock);
     if (!sub->ended) {
-        pubsub_event event = {sizeof event, PUBSUB_EVENT_SUBSCRIBED, client->state,  sub, NULL,
-                              NULL,         answer->resumed || sub->answered};
+        pubsub_event event = {
+            sizeof event, PUBSUB_EVENT_SUBSCRIBED,         client->state, sub, NULL,
+            NULL,         answer->resumed || sub->answered};
         sub->grant = sub->asked;
         sub->grant.qos = answer->qos;
         sub->grant.resumed = answer->resumed;

@@ -120,16 +120,16 @@ pubsub_block *pubsub__block_new(pubsub__block_pool *pool, size_t messages, size_
         reset(block);
         return block;
     }
-    block = class < CLASSES ? allocate(g_classes[class].messages, g_classes[class].bytes)
-                            : allocate(messages > BIG_SLOTS ? (uint32_t)messages : BIG_SLOTS,
-                                       min_bytes);
+    block = class < CLASSES
+                ? allocate(g_classes[class].messages, g_classes[class].bytes)
+                : allocate(messages > BIG_SLOTS ? (uint32_t)messages : BIG_SLOTS, min_bytes);
     if (block == NULL) {
         pthread_mutex_lock(&pool->lock);
         unref_locked(pool);
         return NULL;
     }
     block->pool = pool;
-    block->size_class = (uint32_t)class;
+    block->size_class = (uint32_t) class;
     return block;
 }
 

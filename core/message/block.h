@@ -31,7 +31,7 @@ struct pubsub_message {
     char *reason;        /* of a nack, owned; NULL mostly */
     uint32_t generation; /* of its subscription */
     uint32_t size;       /* credit it took, in bytes */
-    atomic_uint refs;    /* 1 for the core until settled and processed, 1 per reference of a caller */
+    atomic_uint refs; /* 1 for the core until settled and processed, 1 per reference of a caller */
     atomic_uchar verdict; /* enum pubsub__verdict; set once by who settles it */
     bool manual;          /* waits for pubsub_message_ack, ack=auto does not apply */
 };
@@ -40,7 +40,7 @@ typedef struct pubsub__block_pool pubsub__block_pool;
 
 struct pubsub_block {
     pubsub__block_pool *pool;
-    void *owner;           /* the subscription, counted by the core; NULL before it is given away */
+    void *owner; /* the subscription, counted by the core; NULL before it is given away */
     pubsub_block *next_free;
     atomic_uint refs; /* messages not finally released */
     uint32_t count;

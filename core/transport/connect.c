@@ -191,8 +191,7 @@ static void connect_host(pubsub_transport *t)
     t->state = PUBSUB__TRANSPORT_LOOKUP;
     t->lookup = pubsub__lookup_start(t->target.host, t->target.port);
     if (t->lookup != NULL) {
-        t->lookup_watch =
-            pubsub_watch_new(t->sink, pubsub__lookup_fd(t->lookup), on_looked_up, t);
+        t->lookup_watch = pubsub_watch_new(t->sink, pubsub__lookup_fd(t->lookup), on_looked_up, t);
     }
     if (t->lookup_watch == NULL) {
         failed_code(t, PUBSUB_ESYSTEM, "no memory, descriptor or thread for looking up its name");
@@ -246,9 +245,9 @@ static void on_port(void *ctx, uint32_t events)
     } else if (t->state == PUBSUB__TRANSPORT_GREET) {
         greet(t);
     } else if (ready != 0) {
-        pubsub__transport_on_ready(t, (ready & PUBSUB_TRANSPORT_READABLE ? PUBSUB_WATCH_READ : 0) |
-                                          (ready & PUBSUB_TRANSPORT_WRITABLE ? PUBSUB_WATCH_WRITE
-                                                                             : 0));
+        pubsub__transport_on_ready(
+            t, (ready & PUBSUB_TRANSPORT_READABLE ? PUBSUB_WATCH_READ : 0) |
+                   (ready & PUBSUB_TRANSPORT_WRITABLE ? PUBSUB_WATCH_WRITE : 0));
     }
     pubsub__transport_leave(t);
 }

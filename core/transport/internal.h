@@ -19,10 +19,10 @@
 #include <pubsub/spi/transport.h>
 
 typedef enum pubsub__transport_state {
-    PUBSUB__TRANSPORT_NEXT = 0,  /* a host is to be tried */
-    PUBSUB__TRANSPORT_LOOKUP,    /* its name */
-    PUBSUB__TRANSPORT_CONNECT,   /* its addresses, or the provider */
-    PUBSUB__TRANSPORT_GREET,     /* TLS */
+    PUBSUB__TRANSPORT_NEXT = 0, /* a host is to be tried */
+    PUBSUB__TRANSPORT_LOOKUP,   /* its name */
+    PUBSUB__TRANSPORT_CONNECT,  /* its addresses, or the provider */
+    PUBSUB__TRANSPORT_GREET,    /* TLS */
     PUBSUB__TRANSPORT_OPEN,
     PUBSUB__TRANSPORT_CLOSING,   /* what is queued, then goodbye */
     PUBSUB__TRANSPORT_LINGERING, /* the peer's goodbye */
@@ -72,6 +72,7 @@ struct pubsub_transport {
     pubsub_timer *timer; /* the share of a host, or the time for closing */
     pubsub_timer *soon;
     bool soon_set;
+    bool soon_send; /* only to send what waits: superfluous after a flush */
     bool failed; /* error says why; told soon */
     bool writing_failed;
     bool told;
@@ -85,6 +86,7 @@ void pubsub__transport_enter(pubsub_transport *t);
 void pubsub__transport_leave(pubsub_transport *t);
 /* Have pubsub__transport_run called from the loop. */
 void pubsub__transport_soon(pubsub_transport *t);
+void pubsub__transport_soon_send(pubsub_transport *t);
 /* It is over: the host is blamed, `closed` follows soon. */
 void pubsub__transport_lose(pubsub_transport *t, const pubsub_error *err);
 /* What a stream said, with the peer in front. */

@@ -196,8 +196,10 @@ size_t pubsub_transport_write(pubsub_transport *transport, const pubsub_bytes *s
         }
     }
     note_level(t);
-    if (t->out.len > 0 || t->tell_writable) {
+    if (t->tell_writable) {
         pubsub__transport_soon(t);
+    } else if (t->out.len > 0 && !t->stream->blocked) {
+        pubsub__transport_soon_send(t);
     }
     pubsub__transport_rewatch(t);
     return done;
@@ -222,6 +224,9 @@ void pubsub_transport_flush(pubsub_transport *transport)
     pubsub__transport_send(transport);
     if (transport->tell_writable) {
         pubsub__transport_soon(transport);
+    } else if (transport->soon_set && transport->soon_send) {
+        transport->soon_set = false;
+        pubsub_timer_stop(transport->soon);
     }
 }
 
@@ -330,10 +335,10 @@ void pubsub_transport_resume(pubsub_transport *transport)
         transport->paused = false;
         pubsub__transport_rewatch(transport);
         /* Without a descriptor, or with bytes in a layer, nothing would make it go on. */
-        bool waiting = transport->stream != NULL &&
-                       (transport->stream->fd < 0 || (transport->stream->ops->pending != NULL &&
-                                                      transport->stream->ops->pending(
-                                                          transport->stream)));
+        bool waiting =
+            transport->stream != NULL &&
+            (transport->stream->fd < 0 || (transport->stream->ops->pending != NULL &&
+                                           transport->stream->ops->pending(transport->stream)));
         if (waiting) {
             pubsub__transport_soon(transport);
         }

@@ -95,7 +95,8 @@ static ptrdiff_t tls_greet(pubsub__stream *stream, pubsub_error *err)
         bool full = SSL_get_error(layer->ssl, rc) == SSL_ERROR_WANT_WRITE;
         ptrdiff_t result = after_failure(layer, rc, err);
         if (result == PUBSUB_TRANSPORT_END) {
-            pubsub_error_set(err, PUBSUB_ECONNECT, "it ended the connection during the TLS handshake");
+            pubsub_error_set(err, PUBSUB_ECONNECT,
+                             "it ended the connection during the TLS handshake");
             return PUBSUB_TRANSPORT_FAILED;
         }
         if (result != PUBSUB_TRANSPORT_AGAIN || !full || layer->out_len > 0) {
@@ -146,8 +147,7 @@ static ptrdiff_t tls_write(pubsub__stream *stream, const pubsub_bytes *slices, s
     for (size_t i = 0; i < count; i++) {
         size_t at = 0;
         while (at < slices[i].len) {
-            if (!room_for_record(layer) &&
-                pubsub__tls_drain(layer) == PUBSUB_TRANSPORT_FAILED) {
+            if (!room_for_record(layer) && pubsub__tls_drain(layer) == PUBSUB_TRANSPORT_FAILED) {
                 *err = layer->below;
                 return PUBSUB_TRANSPORT_FAILED;
             }
@@ -156,8 +156,8 @@ static ptrdiff_t tls_write(pubsub__stream *stream, const pubsub_bytes *slices, s
             }
             size_t n = 0;
             ERR_clear_error();
-            int rc = SSL_write_ex(layer->ssl, (const char *)slices[i].data + at, slices[i].len - at,
-                                  &n);
+            int rc =
+                SSL_write_ex(layer->ssl, (const char *)slices[i].data + at, slices[i].len - at, &n);
             if (rc != 1) {
                 ptrdiff_t result = after_failure(layer, rc, err);
                 return done > 0 && result == PUBSUB_TRANSPORT_AGAIN ? (ptrdiff_t)done : result;
@@ -250,8 +250,9 @@ pubsub_err pubsub__tls_stream(pubsub__stream **out, pubsub__tls *tls, pubsub__st
         !pubsub__tls_attach(layer) || !expect_name(layer, name)) {
         ERR_clear_error();
         release(layer);
-        return pubsub_error_set(err, PUBSUB_ENOMEM, "cannot begin TLS with %s: no memory, or no "
-                                                    "valid name to check",
+        return pubsub_error_set(err, PUBSUB_ENOMEM,
+                                "cannot begin TLS with %s: no memory, or no "
+                                "valid name to check",
                                 peer);
     }
     SSL_set_app_data(layer->ssl, layer);

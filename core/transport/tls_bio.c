@@ -14,8 +14,7 @@ static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 /* Read ciphertext when none is there. Returns as a stream's read. */
 static ptrdiff_t fill(pubsub__tls_layer *layer)
 {
-    ptrdiff_t n =
-        layer->lower->ops->read(layer->lower, layer->in, PUBSUB__TLS_IN, &layer->below);
+    ptrdiff_t n = layer->lower->ops->read(layer->lower, layer->in, PUBSUB__TLS_IN, &layer->below);
     layer->in_head = 0;
     layer->in_len = n > 0 ? (size_t)n : 0;
     if (n == PUBSUB_TRANSPORT_FAILED) {

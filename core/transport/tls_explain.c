@@ -78,7 +78,8 @@ static void explain_certificate(pubsub__tls_layer *layer, int code, const X509 *
         snprintf(layer->refusal, size, "it expired on %s; renew it at the broker", text);
         break;
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        write_date(certificate == NULL ? NULL : X509_get0_notBefore(certificate), text, sizeof text);
+        write_date(certificate == NULL ? NULL : X509_get0_notBefore(certificate), text,
+                   sizeof text);
         snprintf(layer->refusal, size, "it is not valid before %s; is the clock here right?", text);
         break;
     case X509_V_ERR_HOSTNAME_MISMATCH:
@@ -131,7 +132,8 @@ static const char *about_ours(const pubsub__tls_layer *layer, int reason)
         return layer->has_certificate
                    ? "found no common ground in the handshake; it may refuse the certificate of "
                      "tls_cert"
-                   : "refused the handshake; it may want a client certificate (tls_cert and tls_key)";
+                   : "refused the handshake; it may want a client certificate (tls_cert and "
+                     "tls_key)";
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
         return "does not trust the CA of the certificate of tls_cert";
     case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:

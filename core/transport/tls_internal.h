@@ -34,8 +34,9 @@ typedef struct pubsub__tls_layer {
     char *name_copy;
     bool verify, has_certificate, custom_ca;
     bool greeted;
-    bool ended;         /* the peer's last byte was read */
-    bool failed_below;  /* reading failed; writing may fail earlier, while there is still an alert to read
+    bool ended; /* the peer's last byte was read */
+    bool
+        failed_below; /* reading failed; writing may fail earlier, while there is still an alert to read
                            that says why */
     pubsub_error below; /* why reading or writing failed */
     char refusal[256];  /* what is wrong with the peer's certificate, "" = nothing so far */

@@ -29,8 +29,8 @@ static pubsub_err note_file(pubsub__tls_file *file, const char *option, const ch
         return PUBSUB_OK;
     }
     if (stat(path, &now) != 0) {
-        return pubsub_error_set_errno(err, PUBSUB_EOPTION, errno, "option '%s': cannot read '%.120s'",
-                                      option, path);
+        return pubsub_error_set_errno(err, PUBSUB_EOPTION, errno,
+                                      "option '%s': cannot read '%.120s'", option, path);
     }
     file->path = pubsub__strdup(path);
     file->device = now.st_dev;
@@ -88,9 +88,9 @@ static pubsub_err load_own(pubsub__tls *tls, pubsub_error *err)
     const char *certificate = tls->certificate.path;
     const char *key = tls->key.path != NULL ? tls->key.path : certificate;
     if (certificate == NULL) {
-        return tls->key.path == NULL ? PUBSUB_OK
-                                     : pubsub_error_set(err, PUBSUB_EOPTION,
-                                                        "tls_key is given without tls_cert");
+        return tls->key.path == NULL
+                   ? PUBSUB_OK
+                   : pubsub_error_set(err, PUBSUB_EOPTION, "tls_key is given without tls_cert");
     }
     SSL_CTX_set_default_passwd_cb(tls->context, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(tls->context, certificate) != 1) {
@@ -115,8 +115,7 @@ static pubsub_err load_own(pubsub__tls *tls, pubsub_error *err)
 static pubsub_err make_context(pubsub__tls *tls, pubsub_error *err)
 {
     tls->context = SSL_CTX_new(TLS_client_method());
-    if (tls->context == NULL ||
-        SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1) {
+    if (tls->context == NULL || SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1) {
         char why[100];
         pubsub__tls_last_text(why, sizeof why);
         return pubsub_error_set(err, PUBSUB_ESYSTEM, "cannot start TLS: %s", why);
@@ -136,8 +135,8 @@ pubsub_err pubsub__tls_load(pubsub__tls **tls, const pubsub_options *options, pu
     const char *ca = pubsub_options_get(options, "tls_ca");
     const char *certificate = pubsub_options_get(options, "tls_cert");
     const char *key = pubsub_options_get(options, "tls_key");
-    if (*tls != NULL && same_file(&(*tls)->ca, ca) && same_file(&(*tls)->certificate, certificate) &&
-        same_file(&(*tls)->key, key)) {
+    if (*tls != NULL && same_file(&(*tls)->ca, ca) &&
+        same_file(&(*tls)->certificate, certificate) && same_file(&(*tls)->key, key)) {
         return PUBSUB_OK;
     }
     pubsub__tls *fresh = pubsub__calloc(1, sizeof *fresh);

@@ -7,8 +7,9 @@ pubsub_err pubsub__tls_load(pubsub__tls **tls, const pubsub_options *options, pu
 {
     (void)tls;
     (void)options;
-    return pubsub_error_set(err, PUBSUB_ENOTBUILT,
-                            "this library was built without TLS; configure it with -DPUBSUB_TLS=ON");
+    return pubsub_error_set(
+        err, PUBSUB_ENOTBUILT,
+        "this library was built without TLS; configure it with -DPUBSUB_TLS=ON");
 }
 
 void pubsub__tls_free(pubsub__tls *tls)

@@ -31,6 +31,11 @@ void pubsub__transport_leave(pubsub_transport *t)
 {
     if (t->busy == 1) {
         pubsub__transport_tell_writable(t);
+        /* A layer that had been blocked may have got rid of its bytes while reading. */
+        if (!t->freed && t->state == PUBSUB__TRANSPORT_OPEN && t->out.len > 0 &&
+            !t->stream->blocked) {
+            pubsub__transport_soon_send(t);
+        }
         pubsub__transport_rewatch(t);
     }
     t->busy--;
@@ -41,9 +46,18 @@ void pubsub__transport_leave(pubsub_transport *t)
 
 void pubsub__transport_soon(pubsub_transport *t)
 {
+    t->soon_send = false;
     if (!t->soon_set && !t->freed) {
         t->soon_set = true;
         pubsub_timer_start(t->soon, 0);
+    }
+}
+
+void pubsub__transport_soon_send(pubsub_transport *t)
+{
+    if (!t->soon_set && !t->freed) {
+        pubsub__transport_soon(t);
+        t->soon_send = true;
     }
 }
 
@@ -61,7 +75,8 @@ void pubsub__transport_say(const pubsub_transport *t, pubsub_error *err)
         said.code = PUBSUB_ECONNECT;
     }
     const char *text = said.text;
-    pubsub_error_set(err, said.code, "%s %.100s: %s", open ? "lost the connection to" : "cannot connect to", t->peer,
+    pubsub_error_set(err, said.code, "%s %.100s: %s",
+                     open ? "lost the connection to" : "cannot connect to", t->peer,
                      text[0] == '\0' ? pubsub_strerror(said.code) : text);
     err->native_code = native;
 }
@@ -182,7 +197,7 @@ static void start_share(pubsub_transport *t)
     uint64_t now = pubsub_sink_now_ns(t->sink);
     uint64_t left = t->deadline_ns > now ? t->deadline_ns - now : 0;
     size_t hosts_left = t->hosts - t->tried;
-    t->host_ms = left / 1000000u / (hosts_left == 0 ? 1 : hosts_left);
+    t->host_ms = (left / (hosts_left == 0 ? 1 : hosts_left) + 999999u) / 1000000u;
     t->host_ms = t->host_ms == 0 ? 1 : t->host_ms;
     pubsub_timer_start(t->timer, (pubsub_duration_ms)t->host_ms);
 }
@@ -266,15 +281,15 @@ static size_t first_host(pubsub__transport_shared *shared, const pubsub_adapter_
     if (!shared->begun) {
         const char *order = pubsub_options_get(config->options, "host_order");
         shared->begun = true;
-        shared->next = order != NULL && strcmp(order, "random") == 0
-                           ? (size_t)pubsub__rand_below(hosts)
-                           : 0;
+        shared->next =
+            order != NULL && strcmp(order, "random") == 0 ? (size_t)pubsub__rand_below(hosts) : 0;
     }
     return shared->next < hosts ? shared->next : 0;
 }
 
+/* @param begin_ns  when opening began: reading certificates takes its time too. */
 static pubsub_err prepare(pubsub_transport *t, const pubsub_transport_request *request,
-                          pubsub_error *err)
+                          uint64_t begin_ns, pubsub_error *err)
 {
     pubsub_err rc = pubsub__target_check(t->config, err);
     pubsub_options_bool(t->config->options, "tls", &t->tls);
@@ -292,7 +307,7 @@ static pubsub_err prepare(pubsub_transport *t, const pubsub_transport_request *r
     t->read_size = request->read_size == 0 ? READ_SIZE : request->read_size;
     pubsub__queue_init(&t->out, write_max);
     t->timeout = request->timeout > 0 ? request->timeout : default_timeout(t->config);
-    t->deadline_ns = pubsub_sink_now_ns(t->sink) + (uint64_t)t->timeout * 1000000u;
+    t->deadline_ns = begin_ns + (uint64_t)t->timeout * 1000000u;
     return PUBSUB_OK;
 }
 
@@ -301,6 +316,7 @@ pubsub_transport *pubsub_sink_transport_open(pubsub_sink *sink,
                                              const pubsub_transport_handlers *handlers, void *ctx,
                                              pubsub_error *err)
 {
+    uint64_t begin_ns = pubsub_sink_now_ns(sink);
     pubsub_transport *t = pubsub__calloc(1, sizeof *t);
     if (t == NULL) {
         pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a connection");
@@ -310,7 +326,7 @@ pubsub_transport *pubsub_sink_transport_open(pubsub_sink *sink,
     t->handlers = handlers;
     t->ctx = ctx;
     t->shared = pubsub__sink_transport(sink, &t->config);
-    if (prepare(t, request, err) != PUBSUB_OK) {
+    if (prepare(t, request, begin_ns, err) != PUBSUB_OK) {
         release(t);
         return NULL;
     }

@@ -194,6 +194,25 @@ static void stop_rest(void)
     }
 }
 
+/* PUBSUB_TEST_BROKERS, when set, lists the kinds this run is about. */
+static bool asked_for(const char *kind)
+{
+    const char *kinds = getenv("PUBSUB_TEST_BROKERS");
+    size_t len = strlen(kind);
+    if (kinds == NULL || kinds[0] == '\0') {
+        return true;
+    }
+    for (const char *at = kinds; *at != '\0';) {
+        size_t word = strcspn(at, " ,");
+        if (word == len && strncmp(at, kind, len) == 0) {
+            return true;
+        }
+        at += word;
+        at += strspn(at, " ,");
+    }
+    return false;
+}
+
 static void not_installed(const char *kind)
 {
     const char *required = getenv("PUBSUB_TEST_REQUIRE_BROKERS");
@@ -209,7 +228,7 @@ bool kit_broker_installed(const char *kind)
     char text[256];
     size_t len = 0;
     const char *const arguments[] = {"check", kind, NULL};
-    return run(arguments, text, sizeof(text), &len) == 0;
+    return asked_for(kind) && run(arguments, text, sizeof(text), &len) == 0;
 }
 
 static void free_broker(kit_broker *broker)
@@ -247,6 +266,10 @@ static kit_broker *new_broker(const char *kind)
 kit_broker *kit_broker_start_with(const char *kind, const char *variants,
                                   const char *const *settings)
 {
+    if (!asked_for(kind)) {
+        print_message("%s was not asked for: skipped\n", kind);
+        skip();
+    }
     kit_broker *broker = new_broker(kind);
     const char *ca = getenv("PUBSUB_TEST_CA_DIR");
     char pid[24];
@@ -375,10 +398,11 @@ void kit_broker_stop(kit_broker *broker)
 static const struct shared {
     const char *kind;
     const char *variable;
-} shared[] = {{"mosquitto", "PUBSUB_TEST_MQTT_URL"},
-              {"redis", "PUBSUB_TEST_REDIS_URL"},
-              {"rabbitmq", "PUBSUB_TEST_AMQP_URL"},
-              {"kafka", "PUBSUB_TEST_KAFKA_URL"}};
+    const char *variants; /* as scripts/test starts it */
+} shared[] = {{"mosquitto", "PUBSUB_TEST_MQTT_URL", "generous,persistence"},
+              {"redis", "PUBSUB_TEST_REDIS_URL", "generous,aof-on"},
+              {"rabbitmq", "PUBSUB_TEST_AMQP_URL", "generous"},
+              {"kafka", "PUBSUB_TEST_KAFKA_URL", "generous"}};
 static kit_broker *own[sizeof(shared) / sizeof(shared[0])];
 
 const char *kit_broker_shared(const char *kind)
@@ -390,7 +414,7 @@ const char *kit_broker_shared(const char *kind)
                 return url;
             }
             if (own[i] == NULL) {
-                own[i] = kit_broker_start(kind, "generous");
+                own[i] = kit_broker_start(kind, shared[i].variants);
             }
             return kit_broker_url(own[i]);
         }

@@ -5,7 +5,8 @@
 /* Real brokers for tests, started by tests/brokers/broker.py on free loopback ports. They end with the
  * test program, however it ends. docs/brokers.md lists kinds, variants and what a broker tells.
  *
- * A broker that is not installed skips the test; it fails it when PUBSUB_TEST_REQUIRE_BROKERS is 1.
+ * A broker that is not installed skips the test; it fails it when PUBSUB_TEST_REQUIRE_BROKERS is 1. One
+ * that the run is not about (PUBSUB_TEST_BROKERS lists the kinds it is about) skips it always.
  * Call these inside tests, not in set-up functions: cmocka cannot skip there. */
 
 #include <stdbool.h>
@@ -47,9 +48,10 @@ pid_t kit_broker_pid(const kit_broker *broker);
 
 /* The URL of the instance that all tests share: from PUBSUB_TEST_MQTT_URL, PUBSUB_TEST_REDIS_URL,
  * PUBSUB_TEST_AMQP_URL or PUBSUB_TEST_KAFKA_URL, which scripts/test sets; else one is started for this
- * program. It is generous and not to be disturbed. */
+ * program. It is generous, keeps
+ * confirmed messages on disk, and is not to be disturbed. */
 const char *kit_broker_shared(const char *kind);
-/* Whether a kind is installed, without skipping anything. */
+/* Whether a kind is installed and asked for, without skipping anything. */
 bool kit_broker_installed(const char *kind);
 
 #endif

@@ -54,7 +54,7 @@ typedef enum pubsub_feature {
 #define PUBSUB_X(name, text, help) PUBSUB_FEATURE_##name,
     PUBSUB_FEATURE_MAP(PUBSUB_X)
 #undef PUBSUB_X
-    PUBSUB_FEATURE_COUNT
+        PUBSUB_FEATURE_COUNT
 } pubsub_feature;
 
 /** Room for features in pubsub_caps, so that new ones do not change its layout. */
@@ -68,12 +68,12 @@ typedef struct pubsub_cap {
 
 /** The whole answer of one adapter or one connected server. Plain value; strings are static. */
 typedef struct pubsub_caps {
-    size_t size; /**< sizeof(pubsub_caps) */
+    size_t size;                              /**< sizeof(pubsub_caps) */
     pubsub_cap features[PUBSUB_FEATURES_MAX]; /**< index: pubsub_feature */
-    uint8_t confirm;         /**< pubsub_confirm: what a confirmation of qos 1 is worth at most */
+    uint8_t confirm; /**< pubsub_confirm: what a confirmation of qos 1 is worth at most */
     const char *confirm_note;
-    uint64_t max_payload;    /**< bytes, 0 = no limit known */
-    uint32_t max_topic;      /**< bytes of the portable topic, never above PUBSUB_TOPIC_MAX */
+    uint64_t max_payload; /**< bytes, 0 = no limit known */
+    uint32_t max_topic;   /**< bytes of the portable topic, never above PUBSUB_TOPIC_MAX */
 } pubsub_caps;
 
 /** The short name of a feature, "dead-letter"; "?" for values that are no feature.

@@ -37,8 +37,8 @@ typedef struct pubsub_subscription pubsub_subscription;
 
 /** Where a client stands. */
 typedef enum pubsub_state {
-    PUBSUB_STATE_IDLE = 0,         /**< never connected, nothing asked for */
-    PUBSUB_STATE_CONNECTING = 1,   /**< first attempt is under way */
+    PUBSUB_STATE_IDLE = 0,       /**< never connected, nothing asked for */
+    PUBSUB_STATE_CONNECTING = 1, /**< first attempt is under way */
     PUBSUB_STATE_CONNECTED = 2,
     PUBSUB_STATE_RECONNECTING = 3, /**< lost; attempts go on by themselves */
     PUBSUB_STATE_CLOSING = 4,      /**< end or shutdown is under way */
@@ -70,13 +70,15 @@ typedef struct pubsub_gap {
 } pubsub_gap;
 
 typedef enum pubsub_event_type {
-    PUBSUB_EVENT_STATE = 0,      /**< state changed: `state`, and `error` when it was a failure */
-    PUBSUB_EVENT_CONNECT = 1,    /**< connected, first or again */
-    PUBSUB_EVENT_ERROR = 2,      /**< something failed that no call can return: `error` */
-    PUBSUB_EVENT_SUBSCRIBED = 3, /**< every message accepted from now on belongs to `subscription` */
-    PUBSUB_EVENT_REFUSED = 4,    /**< `subscription` failed: `error`; it is over */
-    PUBSUB_EVENT_INTERRUPTED = 6, /**< `subscription` receives nothing for now; SUBSCRIBED follows */
-    PUBSUB_EVENT_GAP = 5         /**< `subscription` may have missed messages: `gap` */
+    PUBSUB_EVENT_STATE = 0,   /**< state changed: `state`, and `error` when it was a failure */
+    PUBSUB_EVENT_CONNECT = 1, /**< connected, first or again */
+    PUBSUB_EVENT_ERROR = 2,   /**< something failed that no call can return: `error` */
+    PUBSUB_EVENT_SUBSCRIBED =
+        3,                    /**< every message accepted from now on belongs to `subscription` */
+    PUBSUB_EVENT_REFUSED = 4, /**< `subscription` failed: `error`; it is over */
+    PUBSUB_EVENT_INTERRUPTED =
+        6,               /**< `subscription` receives nothing for now; SUBSCRIBED follows */
+    PUBSUB_EVENT_GAP = 5 /**< `subscription` may have missed messages: `gap` */
 } pubsub_event_type;
 
 /** One event. Valid during the callback. */

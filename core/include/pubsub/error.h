@@ -14,11 +14,12 @@ extern "C" {
 
 /** What a caller can do about an error. */
 typedef enum pubsub_err_class {
-    PUBSUB_CLASS_NONE = 0,      /**< no error */
-    PUBSUB_CLASS_USAGE = 1,     /**< the call or its arguments are wrong; fix the program or the input */
+    PUBSUB_CLASS_NONE = 0, /**< no error */
+    PUBSUB_CLASS_USAGE =
+        1, /**< the call or its arguments are wrong; fix the program or the input */
     PUBSUB_CLASS_RETRYABLE = 2, /**< may succeed later without any change */
-    PUBSUB_CLASS_FATAL = 3,     /**< will not succeed without help from outside (disk, memory, data) */
-    PUBSUB_CLASS_DENIED = 4     /**< the broker refused credentials or permission */
+    PUBSUB_CLASS_FATAL = 3, /**< will not succeed without help from outside (disk, memory, data) */
+    PUBSUB_CLASS_DENIED = 4 /**< the broker refused credentials or permission */
 } pubsub_err_class;
 
 /** X(name, value, class, text): the one table behind the enum, pubsub_strerror, pubsub_err_name,
@@ -75,7 +76,10 @@ typedef struct pubsub_error {
 } pubsub_error;
 
 /** An all-clear pubsub_error. */
-#define PUBSUB_ERROR_INIT {PUBSUB_OK, 0, "", ""}
+#define PUBSUB_ERROR_INIT                                                                          \
+    {                                                                                              \
+        PUBSUB_OK, 0, "", ""                                                                       \
+    }
 
 /** The constant text of a code.
  *  Returns:   a string constant, also for values that are no code ("unknown error").

@@ -48,19 +48,19 @@ typedef enum pubsub_qos {
 /** One message to publish. Start from PUBSUB_PUBLICATION_INIT; everything pointed to is borrowed until
  *  the publish call returns. Fields may be appended in later versions, `size` tells which exist. */
 typedef struct pubsub_publication {
-    size_t size;                /**< sizeof(pubsub_publication) */
-    pubsub_bytes topic;         /**< UTF-8, 1..PUBSUB_TOPIC_MAX bytes, no wildcard level */
-    pubsub_bytes payload;       /**< any bytes */
-    pubsub_bytes key;           /**< messages of one key keep their order; {NULL,0} = no key */
-    pubsub_bytes content_type;  /**< UTF-8 media type, or empty */
-    pubsub_bytes reply_to;      /**< topic an answer should go to, or empty */
-    pubsub_bytes correlation;   /**< bytes an answer repeats, or empty */
+    size_t size;               /**< sizeof(pubsub_publication) */
+    pubsub_bytes topic;        /**< UTF-8, 1..PUBSUB_TOPIC_MAX bytes, no wildcard level */
+    pubsub_bytes payload;      /**< any bytes */
+    pubsub_bytes key;          /**< messages of one key keep their order; {NULL,0} = no key */
+    pubsub_bytes content_type; /**< UTF-8 media type, or empty */
+    pubsub_bytes reply_to;     /**< topic an answer should go to, or empty */
+    pubsub_bytes correlation;  /**< bytes an answer repeats, or empty */
     const pubsub_header *headers;
     size_t header_count;
     pubsub_qos qos;
-    uint32_t flags;             /**< PUBSUB_PUBLISH_* */
-    pubsub_duration_ms expiry;  /**< not delivered after this long; 0 = never expires */
-    void *token;                /**< handed back in the delivery report */
+    uint32_t flags;            /**< PUBSUB_PUBLISH_* */
+    pubsub_duration_ms expiry; /**< not delivered after this long; 0 = never expires */
+    void *token;               /**< handed back in the delivery report */
 } pubsub_publication;
 
 /** A publication with nothing set. */
@@ -77,7 +77,10 @@ typedef struct pubsub_position {
 } pubsub_position;
 
 /** "Not known", also what brokers without positions give. */
-#define PUBSUB_POSITION_NONE {{0, 0}, NULL}
+#define PUBSUB_POSITION_NONE                                                                       \
+    {                                                                                              \
+        {0, 0}, NULL                                                                               \
+    }
 /** Enough room for the text of any position with its NUL. */
 #define PUBSUB_POSITION_TEXT_MAX 64
 
@@ -115,12 +118,12 @@ typedef enum pubsub_confirm {
 
 /** The report on one publish. Valid during the callback. */
 typedef struct pubsub_report {
-    void *token;             /**< pubsub_publication.token */
+    void *token; /**< pubsub_publication.token */
     pubsub_outcome outcome;
-    pubsub_confirm confirm;  /**< meaningful when accepted */
-    pubsub_qos qos;          /**< what was used when qos was unset */
-    uint32_t flags;          /**< PUBSUB_REPORT_* */
-    pubsub_position position; /**< where it was stored; PUBSUB_POSITION_NONE where unknown */
+    pubsub_confirm confirm;    /**< meaningful when accepted */
+    pubsub_qos qos;            /**< what was used when qos was unset */
+    uint32_t flags;            /**< PUBSUB_REPORT_* */
+    pubsub_position position;  /**< where it was stored; PUBSUB_POSITION_NONE where unknown */
     const pubsub_error *error; /**< why, when not accepted; NULL otherwise */
 } pubsub_report;
 

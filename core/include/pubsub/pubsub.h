@@ -14,7 +14,6 @@
 #include <pubsub/stats.h>
 #include <pubsub/topic.h>
 #include <pubsub/transport.h>
-#include <pubsub/transport.h>
 #include <pubsub/types.h>
 #include <pubsub/url.h>
 #include <pubsub/version.h>

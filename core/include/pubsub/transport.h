@@ -36,9 +36,9 @@ extern "C" {
 
 /** Where a stream is to lead. */
 typedef struct pubsub_transport_target {
-    const char *host;           /**< as in the URL: a name, an address, or the path of a Unix socket */
-    uint16_t port;              /**< 0 for a Unix socket */
-    bool tls;                   /**< TLS will run over the stream; the library does that itself */
+    const char *host; /**< as in the URL: a name, an address, or the path of a Unix socket */
+    uint16_t port;    /**< 0 for a Unix socket */
+    bool tls;         /**< TLS will run over the stream; the library does that itself */
     pubsub_duration_ms timeout; /**< how long it may take until it is open */
 } pubsub_transport_target;
 
@@ -49,7 +49,7 @@ typedef struct pubsub_transport_port pubsub_transport_port;
 /** What `open` fills in. */
 typedef struct pubsub_transport_stream {
     void *data; /**< handed to the other functions; NULL at first */
-    int fd;     /**< a non-blocking descriptor whose readiness is the stream's, watched by the library;
+    int fd; /**< a non-blocking descriptor whose readiness is the stream's, watched by the library;
                      -1 (at first): the provider calls pubsub_transport_ready instead */
 } pubsub_transport_stream;
 

@@ -18,7 +18,7 @@
 #endif
 
 #if defined(__GNUC__)
-#define PUBSUB_PRINTF(format_index, first_arg) \
+#define PUBSUB_PRINTF(format_index, first_arg)                                                     \
     __attribute__((format(printf, format_index, first_arg)))
 #else
 #define PUBSUB_PRINTF(format_index, first_arg)

@@ -28,10 +28,10 @@ struct server {
     atomic_int current;
     atomic_uint accepted;
     atomic_size_t received;
-    atomic_uint sum; /* of the bytes received */
-    atomic_bool go;  /* set by the test, waited for by server_wait_go */
+    atomic_uint sum;   /* of the bytes received */
+    atomic_bool go;    /* set by the test, waited for by server_wait_go */
     atomic_bool ended; /* the client has said its last byte */
-    void *tls;       /* SSL_CTX of a TLS server */
+    void *tls;         /* SSL_CTX of a TLS server */
 };
 
 /* Start; port 0 is any. Fails the test when it does not work. */

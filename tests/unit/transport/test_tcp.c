@@ -166,8 +166,7 @@ static void test_tcp_silence_ends_at_the_deadline(void **state)
     assert_in_range(took_ms, 200, (uintmax_t)kit_ms(3000));
     assert_int_equal(w.error.code, PUBSUB_ECONNECT);
     assert_int_equal(w.error.native_code, ETIMEDOUT);
-    KIT_SAYS(w.error.text, "no answer");
-    KIT_SAYS(w.error.text, "285 ms"); /* a little before the core's */
+    KIT_SAYS(w.error.text, "ms: no answer"); /* a little before the core's, which says less */
     wire_free(&w);
     blackhole_close(&hole);
 }
@@ -491,6 +490,7 @@ static void test_tcp_close_while_connecting(void **state)
     blackhole_open(&hole);
     (void)snprintf(g_url, sizeof(g_url), "wire://127.0.0.1:%u", (unsigned)hole.port);
     wire_open(&w, g_url, "");
+    wire_begun(&w);
     wire_close(&w, 1000);
     wire_await_closed(&w);
     assert_true(w.orderly);

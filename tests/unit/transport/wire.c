@@ -178,7 +178,7 @@ static void wire_unlink(void *self, uint32_t link, bool final)
 {
     wire *w = ((wire_instance *)self)->w;
     (void)link;
-    (void)final;
+    (void) final;
     pubsub_transport_free(w->transport);
     w->transport = NULL;
 }
@@ -327,6 +327,21 @@ void wire_turn(wire *w)
     }
 }
 
+static void io_begun(wire *w, void *arg)
+{
+    *(bool *)arg = w->transport != NULL;
+}
+
+void wire_begun(wire *w)
+{
+    bool begun = false;
+    kit_deadline until = kit_in(KIT_PATIENCE);
+    while (!begun) {
+        wire_do(w, io_begun, &begun);
+        assert_false(kit_over(until));
+    }
+}
+
 void wire_ready(wire *w)
 {
     WIRE_AWAIT(w, w->opens > 0 || w->closes > 0);
@@ -452,7 +467,8 @@ size_t wire_get_size(wire *w, const void *field, size_t size)
 {
     size_t value = 0;
     pthread_mutex_lock(&w->lock);
-    memcpy(&value, field, size); /* little-endian machines only, like the rest of the tests' tricks */
+    memcpy(&value, field,
+           size); /* little-endian machines only, like the rest of the tests' tricks */
     pthread_mutex_unlock(&w->lock);
     return value;
 }

@@ -37,7 +37,7 @@ struct wire {
     bool orderly; /* the last closed had no error */
     pubsub_error error;
     size_t received;
-    size_t most; /* in one call of data */
+    size_t most;  /* in one call of data */
     uint32_t sum; /* of all bytes received */
     char head[WIRE_KEEP];
     char peer[300];
@@ -59,6 +59,8 @@ void wire_new(wire *w, const char *url, const char *options);
 void wire_connect(wire *w);
 /* Both. */
 void wire_open(wire *w, const char *url, const char *options);
+/* Wait until there is a transport. */
+void wire_begun(wire *w);
 /* Wait until it is open. */
 void wire_ready(wire *w);
 /* Wait until it was closed; the error is in w->error. */

@@ -70,12 +70,12 @@ typedef struct pubsub_subscribe_request {
     bool literal;                 /**< none of them has a wildcard */
     const pubsub_options *options; /**< subscribe options over client options, for the adapter's own
                                         rows; lives as long as the subscription */
-    pubsub_qos qos;      /**< PUBSUB_QOS_UNSET = the stronger of 1 and 0 the broker has */
-    const char *group;   /**< "" = none */
+    pubsub_qos qos;                /**< PUBSUB_QOS_UNSET = the stronger of 1 and 0 the broker has */
+    const char *group;             /**< "" = none */
     const char *durable; /**< "" = none; with a group: the group itself is durable when not "" */
     pubsub_from from;
-    bool reset;     /**< begin at `from` even where a position is stored */
-    bool order_key; /**< order per key, also inside a group */
+    bool reset;              /**< begin at `from` even where a position is stored */
+    bool order_key;          /**< order per key, also inside a group */
     uint32_t prefetch;       /**< credit in messages */
     uint64_t prefetch_bytes; /**< credit in bytes */
     uint32_t max_attempts;   /**< 0 = no limit; the core dead-letters, for information only */
@@ -103,8 +103,9 @@ typedef struct pubsub_spi_publish {
     pubsub_publication pub; /**< qos is never unset here; bytes stay in place until the outcome */
     uint64_t id;            /**< increasing in publish order */
     uint64_t expires_ns;    /**< wall clock, 0 = never; the core has dropped it if it is over */
-    uint32_t sends;         /**< how often it was handed over before: above 0 it may be a duplicate */
-    void *data;             /**< the adapter's, zero at first */
+    uint32_t sends; /**< how often it was sent before with an unknown end: above 0 it may be a
+                                 duplicate */
+    void *data;     /**< the adapter's, zero at first */
 } pubsub_spi_publish;
 
 /** One subscription as the adapter sees it. */
@@ -113,14 +114,14 @@ typedef struct pubsub_spi_subscription {
     uint32_t subscribes;       /**< how often it was subscribed before on this client (resume) */
     pubsub_position delivered; /**< last position handed to the core; POSITION_NONE at first */
     uint32_t link;             /**< the link it lives on, see pubsub_sink_bind; 0 at first */
-    bool native_nack;          /**< set by the adapter in `subscribe`: nacks go to it; false = the core
+    bool native_nack; /**< set by the adapter in `subscribe`: nacks go to it; false = the core
                                     holds a refused message and delivers it again itself */
-    bool lazy_ack;             /**< set by the adapter in `subscribe`: an ack only returns credit, so it
+    bool lazy_ack;    /**< set by the adapter in `subscribe`: an ack only returns credit, so it
                                     may come late and in bulk */
-    bool broker_redelivers;    /**< set by the adapter in `subscribe`: when the link is lost the broker
+    bool broker_redelivers; /**< set by the adapter in `subscribe`: when the link is lost the broker
                                     sends what is unsettled again, so the core forgets what it holds
                                     and drops late acks; false = they stay valid */
-    void *data;                /**< the adapter's, zero at first and after unsubscribe */
+    void *data;             /**< the adapter's, zero at first and after unsubscribe */
 } pubsub_spi_subscription;
 
 /** Flags of a received message. */
@@ -142,7 +143,7 @@ typedef struct pubsub_spi_message {
     pubsub_bytes correlation;
     const pubsub_header *headers;
     uint32_t header_count;
-    uint32_t flags;   /**< PUBSUB_SPI_* */
+    uint32_t flags; /**< PUBSUB_SPI_* */
     int32_t qos;
     uint32_t attempt; /**< 1 at first; 0 = the broker does not count */
     uint64_t timestamp_ns;
@@ -154,8 +155,9 @@ typedef struct pubsub_spi_message {
 /** What to tell the broker about a message. */
 typedef enum pubsub_spi_settle {
     PUBSUB_SPI_ACK = 0,
-    PUBSUB_SPI_NACK = 1,   /**< failed: deliver again after delay_ms; only with native_nack */
-    PUBSUB_SPI_RELEASE = 2 /**< was never handed to anybody: deliver again, not counted as an attempt.
+    PUBSUB_SPI_NACK = 1, /**< failed: deliver again after delay_ms; only with native_nack */
+    PUBSUB_SPI_RELEASE =
+        2 /**< was never handed to anybody: deliver again, not counted as an attempt.
                                 Given before `unsubscribe` and `close`. */
 } pubsub_spi_settle;
 
@@ -174,13 +176,13 @@ typedef struct pubsub_spi_ack {
 
 /** The adapter. Static, constant, one per broker library. */
 typedef struct pubsub_adapter {
-    uint32_t abi;  /**< PUBSUB_SPI_ABI */
-    uint32_t size; /**< sizeof(pubsub_adapter) */
-    const char *name;               /**< "kafka": also the prefix of its options */
-    const char *const *schemes;     /**< {"kafka", "kafka+ssl", NULL} */
-    const char *summary;            /**< one line for lists */
+    uint32_t abi;                     /**< PUBSUB_SPI_ABI */
+    uint32_t size;                    /**< sizeof(pubsub_adapter) */
+    const char *name;                 /**< "kafka": also the prefix of its options */
+    const char *const *schemes;       /**< {"kafka", "kafka+ssl", NULL} */
+    const char *summary;              /**< one line for lists */
     const pubsub_option_row *options; /**< ends with a row whose name is NULL; may be NULL */
-    size_t instance_size;           /**< the core allocates and zeroes one for each client */
+    size_t instance_size;             /**< the core allocates and zeroes one for each client */
 
     /** What this broker can ever do under this configuration. Pure. No I/O.
      *  Called at client creation and for pubsub_caps_offline. */

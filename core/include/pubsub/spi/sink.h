@@ -85,8 +85,8 @@ typedef struct pubsub_spi_outcome {
     pubsub_spi_publish *publish;
     pubsub_outcome outcome;
     pubsub_confirm confirm;
-    uint32_t flags;           /**< PUBSUB_REPORT_*, PUBSUB_OUTCOME_FINAL */
-    pubsub_position position; /**< PUBSUB_POSITION_NONE where unknown */
+    uint32_t flags;            /**< PUBSUB_REPORT_*, PUBSUB_OUTCOME_FINAL */
+    pubsub_position position;  /**< PUBSUB_POSITION_NONE where unknown */
     const pubsub_error *error; /**< NULL when accepted; borrowed for the call */
 } pubsub_spi_outcome;
 
@@ -190,7 +190,7 @@ PUBSUB_API bool pubsub_sink_credit(pubsub_sink *sink, pubsub_spi_subscription *s
 
 /** How a subscribe was answered. */
 typedef struct pubsub_spi_subscribed {
-    bool resumed; /**< it had a stored position or session and goes on there */
+    bool resumed;          /**< it had a stored position or session and goes on there */
     pubsub_qos qos;        /**< granted */
     const pubsub_gap *gap; /**< may have missed messages; NULL = continuous. The reason is static */
 } pubsub_spi_subscribed;

@@ -23,9 +23,10 @@ typedef struct pubsub_transport pubsub_transport;
 
 /** What to open. Zero is a good value for everything but the ports. */
 typedef struct pubsub_transport_request {
-    uint16_t port;              /**< the protocol's port, where the URL gives none */
-    uint16_t tls_port;          /**< the same with TLS */
-    pubsub_duration_ms timeout; /**< for look-up, connect and TLS of all hosts together; 0 = a little
+    uint16_t port;     /**< the protocol's port, where the URL gives none */
+    uint16_t tls_port; /**< the same with TLS */
+    pubsub_duration_ms
+        timeout;      /**< for look-up, connect and TLS of all hosts together; 0 = a little
                                      less than connect_timeout, so that its error comes before the
                                      core's and can say more */
     size_t write_max; /**< most bytes that wait to be sent; 0 = 1 MiB */
@@ -66,9 +67,10 @@ typedef struct pubsub_transport_handlers {
  *  Thread:    I/O.
  *  Ownership: the adapter frees it with pubsub_transport_free.
  *  Since:     0.1    Source: - */
-PUBSUB_API pubsub_transport *
-pubsub_sink_transport_open(pubsub_sink *sink, const pubsub_transport_request *request,
-                           const pubsub_transport_handlers *handlers, void *ctx, pubsub_error *err);
+PUBSUB_API pubsub_transport *pubsub_sink_transport_open(pubsub_sink *sink,
+                                                        const pubsub_transport_request *request,
+                                                        const pubsub_transport_handlers *handlers,
+                                                        void *ctx, pubsub_error *err);
 
 /** Say that the protocol works with this host: the next transport of this client begins with it.
  *  Without this word the next one begins with the next host, because a port that accepts connections is
