@@ -3,7 +3,7 @@
 # What the scripts share. Sourced, never run.
 
 # Debian packages: what the build needs, what the tests need beyond it, what only the full tier needs.
-build_packages=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libjansson-dev)
+build_packages=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libjansson-dev libssl-dev)
 # shellcheck disable=SC2034 # used by scripts/test
 test_packages=("${build_packages[@]}" g++ clang clang-tidy clang-format shellcheck libcmocka-dev python3)
 # shellcheck disable=SC2034
@@ -113,7 +113,7 @@ other_distribution() {
         command -v "$tool" >/dev/null || absent+=("$tool")
     done
     if command -v pkg-config >/dev/null; then
-        for tool in libuv jansson; do
+        for tool in libuv jansson openssl; do
             pkg-config --exists "$tool" || absent+=("$tool (with its headers)")
         done
     fi

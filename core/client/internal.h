@@ -365,11 +365,16 @@ void pubsub__set_state(pubsub_client *client, pubsub_state state, const pubsub_e
 /* @locks lock held */
 void pubsub__set_state_locked(pubsub_client *client, pubsub_state state, const pubsub_error *err);
 
-/* ---- publish.c / outcome.c ---- */
+/* ---- check.c, publish.c, outcome.c ---- */
 
 /* @locks lock held. Opens a client that is idle; ECLOSED for one that ended. */
 pubsub_err pubsub__open_locked(pubsub_client *client, pubsub_error *err);
 uint64_t pubsub__publish_features(const pubsub_publication *pub);
+/* Any thread, lock not held. */
+pubsub_err pubsub__publish_check(pubsub_client *client, const pubsub_publication *pub,
+                                 pubsub_error *err);
+/* What degrade=allow drops is dropped; a qos of the broker's choice is chosen. */
+void pubsub__publish_lower(pubsub_client *client, pubsub_publication *pub);
 /* [io] take over what users queued, submit what can be. */
 void pubsub__publish_take(pubsub_client *client);
 void pubsub__publish_submit(pubsub_client *client);
@@ -401,7 +406,7 @@ uint64_t pubsub__caps_mask(const pubsub_caps *caps);
 void pubsub__request_lower(pubsub_subscribe_request *request, const pubsub_caps *caps,
                            uint64_t refused);
 
-/* ---- subscribe.c [io] ---- */
+/* ---- subs.c [io] ---- */
 
 void pubsub__subs_link_up(pubsub_client *client, uint32_t link);
 void pubsub__subs_link_down(pubsub_client *client, uint32_t link, const pubsub_error *err,
@@ -415,6 +420,8 @@ void pubsub__subs_end_all(pubsub_client *client, const pubsub_error *why);
 /* Ask the server's caps about everything that waits. */
 void pubsub__subs_negotiate(pubsub_client *client);
 void pubsub__publish_negotiate(pubsub_client *client);
+/* @locks lock held. Marks it ended and queues the rest; false when it was ended already. */
+bool pubsub__sub_end_locked(pubsub_client *client, pubsub_subscription *subscription, bool forget);
 /* @locks lock held. Its refusal, or PUBSUB_ECLOSED. */
 pubsub_err pubsub__sub_ended_error(const pubsub_subscription *sub, pubsub_error *err);
 /* It will never be: refused at the broker, or lost. Cleans up in the next turn. */
@@ -456,7 +463,7 @@ void pubsub__dead_letter_start(pubsub_client *client, pubsub_message *message);
 void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bool accepted,
                               const pubsub_error *err);
 
-/* ---- dispatch.c ---- */
+/* ---- dispatch.c, events.c ---- */
 
 /* pubsub_client_poll without the check for dispatch=thread. */
 int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err);
@@ -467,6 +474,8 @@ void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription)
 void pubsub__ready_changed(pubsub_client *client);
 /* @locks lock held; may be left and taken again. Dispatch reports and events only. */
 void pubsub__dispatch_rest(pubsub_client *client);
+/* @locks lock held; left while handlers run. Returns how many ran. */
+int pubsub__dispatch_events(pubsub_client *client);
 /* Any thread, lock not held. */
 void pubsub__emit(pubsub_client *client, const pubsub_event *event);
 /* @locks lock held. */

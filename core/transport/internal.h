@@ -73,7 +73,7 @@ struct pubsub_transport {
     pubsub_timer *soon;
     bool soon_set;
     bool soon_send; /* only to send what waits: superfluous after a flush */
-    bool failed; /* error says why; told soon */
+    bool failed;    /* error says why; told soon */
     bool writing_failed;
     bool told;
     pubsub_error error;

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # leaves nothing in the tree
 import kafka
 import kinds
 import mosquitto
@@ -419,7 +420,6 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     try:
         main()
     except (OSError, KeyboardInterrupt) as error:

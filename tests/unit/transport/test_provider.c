@@ -298,9 +298,9 @@ static void test_provider_that_refuses(void **state)
 static void test_provider_that_never_opens(void **state)
 {
     memory m = {.slow_open = true};
-    wire w = {0};
+    wire w = {.request = {.timeout = 100}};
     (void)state;
-    memory_start(&m, &w, "wire://far.example?connect_timeout=100ms", "");
+    memory_start(&m, &w, "wire://far.example", "");
     wire_await_closed(&w);
     assert_int_equal(w.error.code, PUBSUB_ECONNECT);
     KIT_SAYS(w.error.text, "no answer");

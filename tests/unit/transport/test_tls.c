@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define DAY (24L * 3600)
@@ -342,13 +343,13 @@ static void test_tls_files_that_change_are_read_again(void **state)
 /* ---- peers that are no TLS servers ---- */
 
 static void lost_while_greeting(server_fn fn, pubsub_err code, const char *says,
-                                const char *options)
+                                pubsub_duration_ms timeout)
 {
     server s = {.size = 1};
-    wire w = {0};
+    wire w = {.request = {.timeout = timeout}};
     server_start(&s, AF_INET, 0, fn);
     (void)snprintf(g_url, sizeof(g_url), "wire://127.0.0.1:%u?tls=yes", (unsigned)s.port);
-    wire_open(&w, g_url, options);
+    wire_open(&w, g_url, "");
     wire_await_closed(&w);
     if (w.error.code != code) {
         fail_msg("%s: %s", pubsub_err_name(w.error.code), w.error.text);
@@ -368,21 +369,20 @@ static void serve_plain(server *s, int fd)
 static void test_tls_with_a_peer_that_is_silent(void **state)
 {
     (void)state;
-    lost_while_greeting(serve_mute, PUBSUB_ECONNECT, "no answer to the TLS handshake",
-                        "connect_timeout=1s");
+    lost_while_greeting(serve_mute, PUBSUB_ECONNECT, "no answer to the TLS handshake", 300);
 }
 
 static void test_tls_with_a_peer_that_leaves(void **state)
 {
     (void)state;
-    lost_while_greeting(serve_nothing, PUBSUB_ECONNECT, "cannot connect to 127.0.0.1", "");
-    lost_while_greeting(serve_reset, PUBSUB_ECONNECT, "cannot connect to 127.0.0.1", "");
+    lost_while_greeting(serve_nothing, PUBSUB_ECONNECT, "cannot connect to 127.0.0.1", 0);
+    lost_while_greeting(serve_reset, PUBSUB_ECONNECT, "cannot connect to 127.0.0.1", 0);
 }
 
 static void test_tls_with_a_peer_that_speaks_plainly(void **state)
 {
     (void)state;
-    lost_while_greeting(serve_plain, PUBSUB_ETLS, "does not speak TLS", "");
+    lost_while_greeting(serve_plain, PUBSUB_ETLS, "does not speak TLS", 0);
 }
 
 static void test_tls_below_1_2_is_refused(void **state)
@@ -542,6 +542,30 @@ static void test_tls_reset_while_writing_is_a_loss_and_no_signal(void **state)
     free(bytes);
 }
 
+static void test_tls_child_of_fork_disturbs_nothing(void **state)
+{
+    server s = {0};
+    wire w = {0};
+    int status = -1;
+    (void)state;
+    serve(&s, &g.good, NULL, serve_tls_echo);
+    wire_open(&w, g_url, trusting(&g.ca, ""));
+    exchange(&w);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        pubsub_client_free(w.client);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(wire_write(&w, "again", 5), 5);
+    WIRE_AWAIT(&w, w.received == 11 || w.closes > 0);
+    assert_int_equal(w.closes, 0);
+    wire_free(&w);
+    stop(&s);
+}
+
 /* ---- above other transports ---- */
 
 static void test_tls_over_a_unix_socket(void **state)
@@ -662,6 +686,7 @@ int main(void)
         cmocka_unit_test(test_tls_small_writes_share_records_and_calls),
         cmocka_unit_test(test_tls_slow_reader_is_bounded_and_resumes),
         cmocka_unit_test(test_tls_reset_while_writing_is_a_loss_and_no_signal),
+        cmocka_unit_test(test_tls_child_of_fork_disturbs_nothing),
         cmocka_unit_test(test_tls_over_a_unix_socket),
         cmocka_unit_test(test_tls_over_the_applications_transport),
     };

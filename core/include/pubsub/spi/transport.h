@@ -38,8 +38,8 @@ typedef struct pubsub_transport_request {
 typedef struct pubsub_transport_handlers {
     /** It is open, TLS included: the protocol may begin. */
     void (*opened)(void *ctx);
-    /** Where to read into. May be NULL: then a buffer of the transport's, valid during `data`. The
-     *  buffer must stay in place until `data` was called for it or the transport was freed.
+    /** Where to read into. May be NULL: then a buffer of the transport's, valid during `data`. Asked
+     *  before each read; one read later, with or without `data`, the buffer is no longer used.
      *  @param size  in: what would be usual; out: the size of what is returned, at least 1.
      *  Returns NULL when there is no place now: reading is then paused, see pubsub_transport_resume. */
     void *(*buffer)(void *ctx, size_t *size);
@@ -51,7 +51,8 @@ typedef struct pubsub_transport_handlers {
      *  @param err  NULL = after pubsub_transport_close, and everything was sent. PUBSUB_ECONNECT =
      *              never opened; PUBSUB_ELOST = was open; PUBSUB_ETLS = a certificate was refused, by us
      *              or by the peer; also PUBSUB_EOPTION, PUBSUB_ENOMEM, PUBSUB_ESYSTEM. Fit for
-     *              pubsub_sink_link_down. */
+     *              pubsub_sink_link_down. A peer that refuses our certificate in TLS 1.3 is heard only after
+     *              `opened`. */
     void (*closed)(void *ctx, const pubsub_error *err);
 } pubsub_transport_handlers;
 
@@ -88,7 +89,7 @@ PUBSUB_API void pubsub_transport_good(pubsub_transport *transport);
  *  @param slices     may be NULL when count is 0.
  *  @param count      number of slices.
  *  Returns:   how many bytes were taken: less than offered when write_max is reached, 0 when the
- *             transport is not open. After less, `writable` follows.
+ *             transport is not open. After less, `writable` follows, or `closed`.
  *  Thread:    I/O.
  *  Ownership: copied or sent on return.
  *  Since:     0.1    Source: - */
@@ -97,7 +98,8 @@ PUBSUB_API size_t pubsub_transport_write(pubsub_transport *transport, const pubs
 
 /** How many bytes a write would take now, for protocols whose frames must not be cut.
  *  @param transport  not NULL.
- *  Returns:   0..write_max. After less than a quarter of write_max, `writable` follows.
+ *  Returns:   0..write_max; 0 when it is not open. When it is less than write_max - write_low,
+ *             `writable` follows, so frames up to that size never wait in vain.
  *  Thread:    I/O.
  *  Ownership: -
  *  Since:     0.1    Source: - */
