@@ -304,6 +304,9 @@ static pubsub_err prepare(pubsub_transport *t, const pubsub_transport_request *r
     t->host = first_host(t->shared, t->config, t->hosts);
     size_t write_max = request->write_max == 0 ? WRITE_MAX : request->write_max;
     t->write_low = request->write_low == 0 ? write_max / 4 : request->write_low;
+    if (t->write_low >= write_max) {
+        t->write_low = write_max - 1; /* a full queue must be above it */
+    }
     t->read_size = request->read_size == 0 ? READ_SIZE : request->read_size;
     pubsub__queue_init(&t->out, write_max);
     t->timeout = request->timeout > 0 ? request->timeout : default_timeout(t->config);
