@@ -261,7 +261,8 @@ void pubsub_client_free(pubsub_client *client)
 
 /* ---- handlers ---- */
 
-static pubsub_err may_set(pubsub_client *client)
+/* @locks takes the lock and keeps it when it returns PUBSUB_OK. */
+static pubsub_err begin_set(pubsub_client *client)
 {
     if (client == NULL) {
         return PUBSUB_EINVAL;
@@ -270,37 +271,42 @@ static pubsub_err may_set(pubsub_client *client)
         return PUBSUB_ESTATE;
     }
     pthread_mutex_lock(&client->lock);
-    bool ok = client->state == PUBSUB_STATE_IDLE || client->state == PUBSUB_STATE_CLOSED;
+    if (client->state == PUBSUB_STATE_IDLE || client->state == PUBSUB_STATE_CLOSED) {
+        return PUBSUB_OK;
+    }
     pthread_mutex_unlock(&client->lock);
-    return ok ? PUBSUB_OK : PUBSUB_ESTATE;
+    return PUBSUB_ESTATE;
 }
 
 pubsub_err pubsub_client_on_message(pubsub_client *client, pubsub_message_fn fn, void *ctx)
 {
-    pubsub_err rc = may_set(client);
+    pubsub_err rc = begin_set(client);
     if (rc == PUBSUB_OK) {
         client->on_message = fn;
         client->on_message_ctx = ctx;
+        pthread_mutex_unlock(&client->lock);
     }
     return rc;
 }
 
 pubsub_err pubsub_client_on_delivery(pubsub_client *client, pubsub_delivery_fn fn, void *ctx)
 {
-    pubsub_err rc = may_set(client);
+    pubsub_err rc = begin_set(client);
     if (rc == PUBSUB_OK) {
         client->on_delivery = fn;
         client->on_delivery_ctx = ctx;
+        pthread_mutex_unlock(&client->lock);
     }
     return rc;
 }
 
 pubsub_err pubsub_client_on_event(pubsub_client *client, pubsub_event_fn fn, void *ctx)
 {
-    pubsub_err rc = may_set(client);
+    pubsub_err rc = begin_set(client);
     if (rc == PUBSUB_OK) {
         client->on_event = fn;
         client->on_event_ctx = ctx;
+        pthread_mutex_unlock(&client->lock);
     }
     return rc;
 }
@@ -397,7 +403,7 @@ pubsub_err pubsub_client_ready(pubsub_client *client, pubsub_duration_ms timeout
 
 pubsub_state pubsub_client_state(const pubsub_client *client)
 {
-    if (client == NULL) {
+    if (client == NULL || pubsub__client_forked(client)) {
         return PUBSUB_STATE_CLOSED;
     }
     pubsub_client *self = (pubsub_client *)(uintptr_t)client;

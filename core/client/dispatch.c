@@ -16,9 +16,11 @@
 
 /* ---- what is ready ---- */
 
+/* After shutdown messages are not handled any more, so they are no reason to poll. */
 static bool anything_ready(const pubsub_client *client)
 {
-    return client->ready_messages > 0 || client->reports.head != NULL || client->events != NULL;
+    return (client->ready_messages > 0 && !client->stopping) || client->reports.head != NULL ||
+           client->events != NULL;
 }
 
 /* @locks lock held. The descriptor follows what is ready. */
@@ -106,18 +108,22 @@ static int dispatch_reports(pubsub_client *client)
     if (calls == 0) {
         return 0;
     }
+    pubsub_delivery_fn fn =
+        client->on_delivery; /* may have been removed while the client was closed */
+    void *ctx = client->on_delivery_ctx;
     pthread_mutex_unlock(&client->lock);
-    for (pubsub__publish *publish = list.head; publish != NULL; publish = publish->next) {
+    for (pubsub__publish *publish = list.head; fn != NULL && publish != NULL;
+         publish = publish->next) {
         pubsub_report report = {publish->spi.pub.token, publish->outcome, publish->confirm,
                                 publish->spi.pub.qos,   publish->flags,   publish->position,
                                 publish->error};
-        client->on_delivery(client->on_delivery_ctx, &report);
+        fn(ctx, &report);
     }
     pthread_mutex_lock(&client->lock);
     pubsub__publish *publish = NULL;
     while ((publish = pubsub__publish_pop(&list)) != NULL) {
         if (client->keep_undelivered && publish->outcome != PUBSUB_ACCEPTED) {
-            pubsub__publish_push(&client->undelivered, publish);
+            pubsub__publish_insert(&client->undelivered, publish);
         } else {
             pubsub__publish_release_locked(client, publish);
         }
@@ -184,10 +190,16 @@ static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub_
         bool no_ack = message->spi.flags & PUBSUB_SPI_NO_ACK;
         if (!sub->ack_auto && !no_ack) {
             pthread_mutex_lock(&client->lock);
+            if (sub->ended) { /* the I/O thread may have forgotten its messages already */
+                pthread_mutex_unlock(&client->lock);
+                atomic_store_explicit(&message->verdict, PUBSUB__HAND_BACK, memory_order_relaxed);
+                pubsub__message_push(&settled, message);
+                continue;
+            }
+            /* Once outstanding it may be settled or forgotten, and gone: hold it for the call. */
+            pubsub_message_ref(message);
             pubsub__outstanding_add(sub, message);
             pthread_mutex_unlock(&client->lock);
-            /* Its handler may settle it, and then it could be gone: hold it for the call. */
-            pubsub_message_ref(message);
             fn(ctx, message);
             pubsub_message_unref(message);
         } else {
@@ -315,11 +327,13 @@ int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error
     }
     bool over = client->state == PUBSUB_STATE_CLOSED && !handlers_wait(client);
     client->calling = true;
+    client->poller = pthread_self(); /* end() may have put another thread here meanwhile */
     calls += pubsub__dispatch_events(client);
     calls += dispatch_reports(client);
     calls += dispatch_messages(client);
     client->calling = false;
     client->polling = false;
+    client->polled_ns = coarse_ns();
     pubsub__ready_changed(client);
     pthread_cond_broadcast(&client->state_cond);
     if (over && calls == 0) {

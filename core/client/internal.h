@@ -265,8 +265,9 @@ struct pubsub_client {
     pubsub__event *events, *events_tail;
     size_t event_count;
     size_t ready_messages;
-    size_t unsettled; /* handed out, not settled */
-    bool polling;     /* a thread is inside poll */
+    size_t unsettled;   /* handed out, not settled */
+    bool polling;       /* a thread is inside poll */
+    uint64_t polled_ns; /* when the last poll returned, 0 = never */
     pthread_t poller;
     bool calling; /* a handler runs */
     bool interrupted;

@@ -232,6 +232,9 @@ void pubsub_sink_link_down(pubsub_sink *sink, uint32_t number, const pubsub_erro
         lose_link(client, number, &why);
         if (number == 0) {
             pthread_mutex_lock(&client->lock);
+            /* A flush that the lost connection will not answer is asked again on the next. */
+            client->flush_pending =
+                client->flush_pending || client->flush_done != client->flush_seen;
             client->last_error = why;
             pthread_mutex_unlock(&client->lock);
             pubsub__set_state(client, PUBSUB_STATE_RECONNECTING, &why);

@@ -76,13 +76,17 @@ static void deliver_locked(pubsub_client *client, pubsub__publish *publish)
         }
         waiter->done = true;
         pthread_cond_broadcast(&client->state_cond);
-    } else if (publish->kind == PUBSUB__PUBLISH_PLAIN && !publish->report &&
-               publish->outcome != PUBSUB_ACCEPTED && !client->keep_undelivered) {
+        pubsub__publish_release_locked(client, publish);
+        return;
+    }
+    /* A publish_wait whose caller has given up is like one without a report. */
+    bool unseen = publish->kind != PUBSUB__PUBLISH_DEAD_LETTER && !publish->report &&
+                  publish->outcome != PUBSUB_ACCEPTED;
+    if (unseen && !client->keep_undelivered) {
         emit_failure(client, publish);
     }
-    if (client->keep_undelivered && publish->outcome != PUBSUB_ACCEPTED &&
-        publish->kind == PUBSUB__PUBLISH_PLAIN && !publish->report) {
-        pubsub__publish_push(&client->undelivered, publish);
+    if (unseen && client->keep_undelivered) {
+        pubsub__publish_insert(&client->undelivered, publish);
     } else if (publish->report) {
         pubsub__publish_push(&client->reports, publish);
     } else {
@@ -104,6 +108,9 @@ static void deliver(pubsub_client *client, pubsub__publish_list *list)
     }
     if (client->unresolved == 0) {
         pthread_cond_broadcast(&client->state_cond);
+        if (client->space_waiters > 0) { /* only reports hold the queue now: look again */
+            pthread_cond_broadcast(&client->space_cond);
+        }
     }
     client->progress = true;
     pthread_mutex_unlock(&client->lock);

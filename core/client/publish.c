@@ -41,6 +41,19 @@ static bool has_space(const pubsub_client *client, size_t bytes)
            (client->queued_bytes + bytes <= client->queue_bytes || client->queued == 0);
 }
 
+/* Between two polls of a loop a moment may pass. */
+#define POLL_GAP_NS UINT64_C(1000000000)
+
+/* @locks lock held. Whether only reports fill the queue, and no other thread takes them out. */
+static bool nobody_polls(const pubsub_client *client)
+{
+    if (client->unresolved > 0 || client->polling || client->dispatch_thread) {
+        return false;
+    }
+    return client->polled_ns == 0 || pthread_equal(client->poller, pthread_self()) ||
+           pubsub__clock_mono_ns() > client->polled_ns + POLL_GAP_NS;
+}
+
 /* @locks lock held */
 static pubsub_err wait_space(pubsub_client *client, size_t bytes, uint64_t deadline, bool wait,
                              pubsub_error *err)
@@ -51,13 +64,16 @@ static pubsub_err wait_space(pubsub_client *client, size_t bytes, uint64_t deadl
                                     "the queue is full (%zu messages, %zu bytes wait)",
                                     client->queued, client->queued_bytes);
         }
-        if (client->unresolved == 0 && !client->polling && !client->dispatch_thread) {
+        if (nobody_polls(client)) {
             return pubsub_error_set(err, PUBSUB_EAGAIN,
                                     "the queue is full of delivery reports that nobody polls; call "
                                     "pubsub_client_poll");
         }
         client->space_waiters++;
-        bool in_time = pubsub__wait(client, &client->space_cond, deadline);
+        /* In turns, because the one who polls may stop doing so. */
+        uint64_t turn = pubsub__clock_mono_ns() + POLL_GAP_NS;
+        bool in_time = pubsub__wait(client, &client->space_cond, turn < deadline ? turn : deadline);
+        in_time = in_time || turn < deadline;
         client->space_waiters--;
         pubsub_err rc = usable_locked(client, err);
         if (rc != PUBSUB_OK) {
@@ -379,7 +395,7 @@ uint64_t pubsub__publish_next_due(const pubsub_client *client)
         due = head->taken_ns + (uint64_t)client->publish_timeout * 1000000u;
     }
     if (head != NULL && client->linger > 0 && client->links[0].state == PUBSUB__LINK_UP &&
-        !client->submit_blocked) {
+        !client->submit_blocked && !client->closing) {
         uint64_t ripe = head->taken_ns + (uint64_t)client->linger * 1000000u;
         due = ripe < due ? ripe : due;
     }

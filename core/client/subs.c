@@ -144,7 +144,7 @@ static void begin_sub(pubsub_client *client, pubsub_subscription *sub)
     }
     *at = sub;
     if (client->failed || client->fail_wanted) {
-        pubsub__sub_refuse(client, sub, &client->last_error);
+        pubsub__sub_refuse(client, sub, &client->fail_error);
     } else if (client->links[0].state == PUBSUB__LINK_UP && !client->links[0].fresh) {
         ask(client, sub);
     }
