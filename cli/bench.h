@@ -159,7 +159,8 @@ typedef struct bench_result {
     size_t shared_bytes;
     uint32_t publishers, subscribers; /* 0 subscribers in the publish figures */
     bool failed;                      /* a role failed; error says why */
-    bool interrupted;                 /* by a signal */
+    bool interrupted;                 /* by a signal: */
+    int signal;                       /* which */
     pubsub_error error;
     double value;      /* messages/s, or nanoseconds at the median */
     bool value_sound;  /* false: too little was measured for a value */

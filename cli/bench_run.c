@@ -356,6 +356,7 @@ static void on_signal(run *self, int signal)
         kill_all(self);
     }
     self->result->interrupted = true;
+    self->result->signal = signal;
     atomic_store(&self->shared->stop, 1);
 }
 

@@ -259,7 +259,7 @@ static int exit_code(const bench_config *config, const bench_result *results, si
             cli_error("%s: verification failed, confirmed messages were lost or damaged", name);
             code = CLI_EXIT_VERIFY;
         } else if (result->interrupted) {
-            code = code == CLI_EXIT_OK ? CLI_EXIT_SIGINT : code;
+            code = code == CLI_EXIT_OK ? 128 + result->signal : code;
         } else if (!result->rate_held && code != CLI_EXIT_VERIFY) {
             code = CLI_EXIT_INVALID;
             if (bench_figure_is_open(result->figure)) {

@@ -280,7 +280,7 @@ static const cli_option sub_options[] = {
      .arg = "WHERE",
      .def = "new",
      .help = "where to begin: new, earliest, last (the retained values, then new), a time "
-             "(2026-02-14T08:00:00Z, @UNIXTIME, -5m) or a position (%o)"},
+             "(2026-02-14T08:00:00Z, @UNIXTIME, -5m), or after the message of a position (%o)"},
     {.name = "since",
      .kind = CLI_DURATION,
      .arg = "D",
@@ -364,8 +364,10 @@ static const cli_option sub_options[] = {
     {.name = "exec",
      .kind = CLI_TEXT,
      .arg = "COMMAND",
-     .help = "run a shell command for each message instead of printing: body on stdin, "
-             "PUBSUB_TOPIC, PUBSUB_KEY, PUBSUB_H_NAME, ... in the environment"},
+     .help =
+         "run a shell command for each message instead of printing: body on stdin, "
+         "PUBSUB_TOPIC, PUBSUB_KEY, PUBSUB_H_NAME, ... in the environment; a command that runs is "
+         "waited for, whatever -W says"},
 
     {.name = "no-retained", .heading = "Selection", .help = "leave out retained values"},
     {.name = "only-retained", .help = "only retained values, then end; implies --from last"},

@@ -155,7 +155,7 @@ static void exec(sub_run *run, const cli_view *view, pubsub_message *message)
         (void)pubsub_message_ack(message);
     } else if (run->ack == SUB_ACK_EXEC) {
         (void)snprintf(reason, sizeof(reason), "the command ended with %d", result);
-        cli_warn("message %" PRIu64 ": %s, so it comes again", view->n, reason);
+        cli_warn("message %" PRIu64 ": %s; it is not acknowledged", view->n, reason);
         (void)pubsub_message_nack(message, -1, reason);
     }
     pubsub_message_unref(message);

@@ -12,6 +12,7 @@
 
 const pubsub_option_row pubsub__local_option_rows[] = {
     {.name = "dir",
+     .adapter = "local",
      .type = PUBSUB_OPTION_TEXT,
      .scopes = SCOPE,
      .min = 1,
@@ -20,6 +21,7 @@ const pubsub_option_row pubsub__local_option_rows[] = {
          "directory of the bus, instead of in the URL; default: $PUBSUB_BUS, else a directory of "
          "the user"},
     {.name = "sync",
+     .adapter = "local",
      .type = PUBSUB_OPTION_ENUM,
      .scopes = SCOPE,
      .values = "written|durable",
@@ -27,18 +29,21 @@ const pubsub_option_row pubsub__local_option_rows[] = {
      .help = "when a publish is confirmed: when it survives kill -9, or when it survives loss of "
              "power"},
     {.name = "max_bytes",
+     .adapter = "local",
      .type = PUBSUB_OPTION_SIZE,
      .scopes = SCOPE,
      .min = 4 * KIB * KIB,
      .max = KIB * KIB * KIB * KIB,
      .help = "most bytes of the log, stored for everybody; 1G in a new bus"},
     {.name = "max_age",
+     .adapter = "local",
      .type = PUBSUB_OPTION_DURATION,
      .scopes = SCOPE,
      .min = -1,
      .max = 100 * YEAR_MS,
      .help = "messages older than this are removed, stored for everybody; 7d in a new bus"},
     {.name = "full",
+     .adapter = "local",
      .type = PUBSUB_OPTION_ENUM,
      .scopes = SCOPE,
      .values = "drop|reject",
@@ -46,6 +51,7 @@ const pubsub_option_row pubsub__local_option_rows[] = {
          "at max_bytes remove the oldest messages, or refuse new ones; stored for everybody; drop "
          "in a new bus"},
     {.name = "segment_bytes",
+     .adapter = "local",
      .type = PUBSUB_OPTION_SIZE,
      .scopes = SCOPE,
      .min = 64 * KIB,

@@ -104,12 +104,39 @@ static bool is_ours(const char *name)
     return false;
 }
 
+/* Whether the log has segments, so that stored messages would be lost by starting anew. */
+static bool has_log(const local_store *store)
+{
+    int fd = openat(store->dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    bool found = false;
+    for (struct dirent *entry = readdir(dir); entry != NULL && !found; entry = readdir(dir)) {
+        size_t len = strlen(entry->d_name);
+        found = len > 4 && strcmp(entry->d_name + len - 4, ".seg") == 0;
+    }
+    closedir(dir);
+    return found;
+}
+
 pubsub_err pubsub__local_check_dir(local_store *store, bool *is_bus, pubsub_error *err)
 {
     struct stat st;
     *is_bus = fstatat(store->dir_fd, "FORMAT", &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (*is_bus) {
         return PUBSUB_OK;
+    }
+    if (has_log(store)) {
+        return pubsub__local_fail(
+            err, PUBSUB_ECORRUPT,
+            "%s has messages but its file FORMAT is missing; restore it from a "
+            "backup, or name another directory",
+            store->dir);
     }
     int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -42,6 +42,7 @@ typedef struct topic_set {
     uint32_t *slots; /* offset / 8 of the newest record, 0 = free; offsets begin behind the head */
     size_t cap;      /* power of two */
     size_t used;
+    bool damaged; /* something in it could not be read */
 } topic_set;
 
 static size_t probe(const topic_set *set, uint32_t hash, pubsub_bytes topic)
@@ -60,7 +61,8 @@ static size_t probe(const topic_set *set, uint32_t hash, pubsub_bytes topic)
 
 static bool grow(topic_set *set)
 {
-    topic_set bigger = {set->map, NULL, set->cap == 0 ? 256 : set->cap * 2, set->used};
+    topic_set bigger = {set->map, NULL, set->cap == 0 ? 256 : set->cap * 2, set->used,
+                        set->damaged};
     bigger.slots = pubsub__calloc(bigger.cap, sizeof(*bigger.slots));
     if (bigger.slots == NULL) {
         return false;
@@ -94,13 +96,16 @@ static bool collect(topic_set *set, size_t len, const local_filter *filter, uint
     for (size_t at = SEG_HEAD; at < len;) {
         local_raw raw;
         if (pubsub__local_record_parse(set->map + at, len - at, &raw) != LOCAL_SCAN_RECORD) {
+            set->damaged = true;
             break;
         }
         bool later = raw.epoch == epoch && raw.origin >= limit;
         bool want =
             !later && (!filter->exact || raw.topic_hash == filter->topic_hash) &&
             (filter->match == NULL || filter->match(filter->ctx, raw.topic.data, raw.topic.len));
-        if (want && pubsub__local_record_crc_ok(set->map + at, &raw)) {
+        if (want && !pubsub__local_record_crc_ok(set->map + at, &raw)) {
+            set->damaged = true;
+        } else if (want) {
             if (set->used * 2 >= set->cap && !grow(set)) {
                 return false;
             }
@@ -207,11 +212,20 @@ pubsub_err pubsub__local_retain_open(local_ret_scan *scan, local_store *store,
                                         store->dir)
                    : pubsub__local_fail_errno(store->dir, "cannot read retained values", sys, err);
     }
-    topic_set set = {scan->map, NULL, 0, 0};
+    topic_set set = {scan->map, NULL, 0, 0, false};
     if (!collect(&set, scan->map_len, filter, store->ctl->epoch, limit)) {
         pubsub__free(set.slots);
         pubsub__local_retain_close(scan);
         return pubsub__local_fail(err, PUBSUB_ENOMEM, "no memory for retained values");
+    }
+    if (set.damaged) {
+        pubsub__free(set.slots);
+        pubsub__local_retain_close(scan);
+        return pubsub__local_fail(
+            err, PUBSUB_ECORRUPT,
+            "the retained values of %s are damaged; restore its directory ret "
+            "from a backup, or read without them",
+            store->dir);
     }
     scan->count = list_values(&set);
     scan->at = set.slots;
@@ -326,7 +340,7 @@ static int next_generation(local_store *store, uint64_t word, size_t more)
             return rc;
         }
     }
-    topic_set set = {map, NULL, 0, 0};
+    topic_set set = {map, NULL, 0, 0, false};
     size_t count = 0;
     if (map != NULL) {
         rc = collect(&set, length_of(word), &all, 0, UINT64_MAX) ? 0 : ENOMEM;

@@ -375,8 +375,10 @@ pubsub_err pubsub_client_ready(pubsub_client *client, pubsub_duration_ms timeout
     if (pubsub__in_callback(client)) {
         rc = pubsub_error_set(err, PUBSUB_ESTATE, "a handler cannot wait for the connection");
     } else if (client->state == PUBSUB_STATE_CLOSING || client->state == PUBSUB_STATE_CLOSED) {
-        rc = pubsub_error_set(err, PUBSUB_ESTATE, "the client is %s",
-                              pubsub_state_name(client->state));
+        bool failed = client->last_error.code != PUBSUB_OK;
+        rc = pubsub_error_set(err, PUBSUB_ESTATE, "the client is %s%s%s",
+                              pubsub_state_name(client->state), failed ? ": " : "",
+                              failed ? pubsub_error_text(&client->last_error) : "");
     } else {
         rc = pubsub__open_locked(client, err);
     }

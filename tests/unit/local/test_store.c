@@ -289,11 +289,39 @@ static void test_store_creation_cut_short(void **state)
     assert_int_equal(unlink(format), 0);
     char segment[512];
     bus_last_segment(&b, segment, sizeof(segment));
-    assert_int_equal(truncate(segment, 10), 0);
+    assert_int_equal(unlink(segment), 0); /* FORMAT comes before the first of them */
     bus_open(&b);
     (void)bus_put(b.store, "t", "works");
     local_cursor *cursor = bus_read(b.store, LOCAL_FROM_EARLIEST);
     bus_expect(cursor, "works");
+    pubsub__local_cursor_close(cursor);
+    bus_free(&b);
+}
+
+/* Starting anew would hide what is stored. */
+static void test_store_lost_format_is_refused(void **state)
+{
+    (void)state;
+    bus b;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    bus_new(&b);
+    (void)bus_put(b.store, "t", "stored");
+    char format[512];
+    char aside[512];
+    bus_close(&b);
+    bus_path(&b, format, sizeof(format), "FORMAT");
+    bus_path(&b, aside, sizeof(aside), "FORMAT.tmp");
+    assert_int_equal(rename(format, aside), 0);
+    local_options options;
+    memset(&options, 0, sizeof(options));
+    options.dir = b.dir;
+    local_store *store = NULL;
+    assert_int_equal(pubsub__local_open(&store, &options, &err), PUBSUB_ECORRUPT);
+    assert_non_null(strstr(err.text, "FORMAT is missing"));
+    assert_int_equal(rename(aside, format), 0);
+    bus_open(&b);
+    local_cursor *cursor = bus_read(b.store, LOCAL_FROM_EARLIEST);
+    bus_expect(cursor, "stored");
     pubsub__local_cursor_close(cursor);
     bus_free(&b);
 }
@@ -352,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_store_read_only),
         cmocka_unit_test(test_store_read_only_waits_for_recovery),
         cmocka_unit_test(test_store_creation_cut_short),
+        cmocka_unit_test(test_store_lost_format_is_refused),
         cmocka_unit_test(test_store_close_null),
         cmocka_unit_test(test_store_descriptors_close_on_exec),
     };

@@ -579,7 +579,9 @@ static void test_tls_over_a_unix_socket(void **state)
     server_start(&s, AF_UNIX, 0, serve_tls_echo);
     (void)snprintf(g_url, sizeof(g_url), "wire:?tls=yes&socket=%s", s.path);
     wire_open(&w, g_url, trusting(&g.ca, ""));
-    assert_int_equal(pubsub_client_ready(w.client, 10000, &err), PUBSUB_EOPTION);
+    /* The attempt may be over before the wait begins; the reason is told all the same. */
+    pubsub_err rc = pubsub_client_ready(w.client, 10000, &err);
+    assert_true(rc == PUBSUB_EOPTION || rc == PUBSUB_ESTATE);
     KIT_SAYS(err.text, "tls_server_name");
     wire_free(&w);
     memset(&w, 0, sizeof(w));
