@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "local/internal.h"
 
+#include "base/alloc.h"
+
 #include <string.h>
 
 #define WALK_BUDGET 65536u
@@ -54,6 +56,34 @@ static int jump_to_first(local_walk *walk, local_gap *gap)
     return report_gap(walk, LOCAL_GAP_RETENTION, from, seq, gap);
 }
 
+/* The segment of walk->pos is lost or its head unreadable, which only damage from outside does: go on
+ * at the next one, and say so. */
+static int jump_over(local_walk *walk, local_gap *gap, pubsub_error *err)
+{
+    uint64_t *bases = NULL;
+    size_t count = 0;
+    uint64_t from = walk->pos;
+    uint64_t next = UINT64_MAX;
+    int sys = pubsub__local_list(walk->store->log_fd, &bases, &count);
+    if (sys != 0) {
+        return pubsub__local_fail_errno(walk->store->dir, "cannot list the log", sys, err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        next = bases[i] > from && bases[i] < next ? bases[i] : next;
+    }
+    pubsub__free(bases);
+    if (next == UINT64_MAX) {
+        return pubsub__local_fail(err, PUBSUB_ECORRUPT,
+                                  "the last segment of %s is missing or damaged", walk->store->dir);
+    }
+    local_seg_head head;
+    bool known = pubsub__local_seg_read_head(walk->store, next, &head) == PUBSUB_OK;
+    pubsub__local_seg_put(walk->store, walk->seg);
+    walk->seg = NULL;
+    walk->pos = next + SEG_HEAD;
+    return report_gap(walk, LOCAL_GAP_CORRUPT, from, known ? head.first_seq : 0, gap);
+}
+
 /* Have the segment of walk->pos mapped. Returns LOCAL_NEXT_RECORD, LOCAL_NEXT_GAP or an error. */
 static int enter_segment(local_walk *walk, local_gap *gap, pubsub_error *err)
 {
@@ -75,10 +105,12 @@ static int enter_segment(local_walk *walk, local_gap *gap, pubsub_error *err)
     if (rc == PUBSUB_ENOTFOUND) {
         /* Removed, or a hole that only tampering leaves; either way the first is the next. */
         if (atomic_load(&walk->store->ctl->first_base) + SEG_HEAD <= walk->pos) {
-            return pubsub__local_fail(err, PUBSUB_ECORRUPT, "a segment of %s is missing",
-                                      walk->store->dir);
+            return jump_over(walk, gap, err);
         }
         return jump_to_first(walk, gap);
+    }
+    if (rc == PUBSUB_ECORRUPT) {
+        return jump_over(walk, gap, err);
     }
     if (rc != PUBSUB_OK) {
         return rc;

@@ -333,7 +333,7 @@ void pubsub_sink_gap(pubsub_sink *sink, pubsub_spi_subscription *subscription,
     pubsub_subscription *sub = (pubsub_subscription *)(void *)subscription;
     pubsub_event event = {sizeof event, PUBSUB_EVENT_GAP, PUBSUB_STATE_IDLE, sub, NULL, gap, false};
     pubsub__count(client, gaps, 1);
-    pubsub__log(PUBSUB_LOG_WARN, client->adapter->name, "'%s' may have missed messages: %s",
+    pubsub__log(PUBSUB_LOG_INFO, client->adapter->name, "'%s' may have missed messages: %s",
                 (const char *)sub->patterns[0].data, gap->reason);
     pubsub__emit(client, &event);
 }

@@ -159,6 +159,46 @@ class General(support.Case):
         for verb in (("pub", "t", "x"), ("sub", "t"), ("caps", "local:")):
             self.fails(3, *verb, "-q", env={"PUBSUB_BUS": "/proc/nope/bus"})
 
+    def test_damaged_log(self):
+        """A segment that is lost or has a damaged head is told, and what follows it is still read."""
+        numbers = b"".join(b"%d\n" % n for n in range(20000))
+        limits = ("-X", "local.max_bytes=4M", "-X", "local.segment_bytes=65536")
+        for at, damage in ((0, os.remove), (4, os.remove), (4, lambda path: self.overwrite(path, 64))):
+            bus = {"PUBSUB_BUS": self.path("bus-%d-%s" % (at, damage.__name__))}
+            self.ok("pub", "-l", *limits, "t", input=numbers, env=bus)
+            log = os.path.join(bus["PUBSUB_BUS"], "log")
+            damage(os.path.join(log, sorted(os.listdir(log))[at]))
+            code, out, err = self.run_pubsub("sub", "--from", "earliest", "-e", "t", env=bus)
+            self.assertEqual(code, 0, err)
+            self.assertIn("damaged on disk", err)
+            read = [int(line) for line in out.splitlines()]
+            self.assertEqual(read[-1], 19999)
+            self.assertLess(len(read), 20000)
+            self.assertGreater(len(read), 15000)
+            self.assertEqual(read, sorted(read))
+
+    def test_lost_format(self):
+        """Starting anew would hide what is stored."""
+        self.ok("pub", "t", "x")
+        os.remove(os.path.join(self.env["PUBSUB_BUS"], "FORMAT"))
+        self.fails(3, "sub", "--from", "earliest", "-e", "t", says="FORMAT is missing")
+
+    def test_damaged_retained_values(self):
+        self.ok("pub", "-r", "t", "value")
+        ret = os.path.join(self.env["PUBSUB_BUS"], "ret")
+        path = os.path.join(ret, sorted(os.listdir(ret))[-1])
+        with open(path, "r+b") as file:
+            at = file.read().index(b"value")
+            file.seek(at)
+            file.write(b"v@lue")
+        err = self.fails(1, "sub", "--from", "last", "-e", "t", says="retained values")
+        self.assertIn("damaged", err)
+
+    @staticmethod
+    def overwrite(path, count):
+        with open(path, "r+b") as file:
+            file.write(b"\xa5" * count)
+
     def test_denied(self):
         if os.geteuid() == 0:
             self.skipTest("root is denied nothing")
