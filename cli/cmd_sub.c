@@ -251,6 +251,27 @@ static void loop(sub_run *run)
 
 /* ---- from begin to end --------------------------------------------------------------------- */
 
+/* A group or a durable name has one set of patterns: several topics are one subscription then. */
+static int start_set(sub_run *run)
+{
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    const char **patterns = pubsub__calloc(run->topic_count, sizeof(*patterns));
+
+    if (patterns == NULL) {
+        cli_error("no memory");
+        return CLI_EXIT_FAILED;
+    }
+    for (size_t i = 0; i < run->topic_count; i++) {
+        patterns[i] = run->topics[i].pattern;
+    }
+    pubsub_err rc =
+        pubsub_client_subscribe_set(run->client, patterns, run->topic_count, run->options, NULL,
+                                    NULL, &run->topics[0].handle, &err);
+    pubsub__free(patterns);
+    run->topic_count = 1;
+    return rc == PUBSUB_OK ? CLI_EXIT_OK : cli_fail(run->topics[0].pattern, &err);
+}
+
 static int start(sub_run *run)
 {
     int code = cli_setup_client(&run->setup, &run->client);
@@ -261,6 +282,11 @@ static int start(sub_run *run)
     if (pubsub_client_on_event(run->client, on_event, run) != PUBSUB_OK) {
         cli_error("cannot set up the client");
         return CLI_EXIT_FAILED;
+    }
+    if (run->topic_count > 1 && run->options != NULL &&
+        (pubsub_options_is_set(run->options, "group") ||
+         pubsub_options_is_set(run->options, "durable"))) {
+        return start_set(run);
     }
     for (size_t i = 0; i < run->topic_count; i++) {
         pubsub_error err = PUBSUB_ERROR_INIT;

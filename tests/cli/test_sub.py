@@ -15,6 +15,13 @@ class Sub(support.Case):
     def numbers(self, first, last, topic="t"):
         self.ok("pub", "-l", topic, input=b"".join(b"%d\n" % i for i in range(first, last + 1)))
 
+    def test_group_of_several_topics(self):
+        self.ok("pub", "a", "1")
+        self.ok("pub", "b", "2")
+        self.ok("pub", "c", "3")
+        out = self.ok("sub", "-g", "g", "-v", "--from", "earliest", "-c", "2", "a", "b")
+        self.assertEqual(out, b"a 1\nb 2\n")
+
     def test_new_sees_only_what_comes(self):
         self.ok("pub", "t", "before")
         sub = self.subscriber("-c", "1", "t")
