@@ -427,6 +427,9 @@ pubsub_err pubsub_client_caps(const pubsub_client *client, pubsub_caps *out)
     if (client == NULL || out == NULL) {
         return PUBSUB_EINVAL;
     }
+    if (pubsub__client_forked(client)) {
+        return PUBSUB_ESTATE; /* a thread that is not here may hold the lock */
+    }
     pubsub_client *self = (pubsub_client *)(uintptr_t)client;
     pthread_mutex_lock(&self->lock);
     *out = client->caps;
@@ -438,6 +441,9 @@ pubsub_err pubsub_client_stats(const pubsub_client *client, pubsub_stats *out)
 {
     if (client == NULL || out == NULL || out->size < sizeof(uint64_t)) {
         return PUBSUB_EINVAL;
+    }
+    if (pubsub__client_forked(client)) {
+        return PUBSUB_ESTATE; /* a thread that is not here may hold the lock */
     }
     pubsub_client *self = (pubsub_client *)(uintptr_t)client;
     pubsub_stats stats;

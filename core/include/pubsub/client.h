@@ -455,7 +455,7 @@ PUBSUB_API int pubsub_client_fd(const pubsub_client *client);
 
 /** What this client's server can do; before it is connected, what the adapter can ever do.
  *  @param out  filled.
- *  Returns:   PUBSUB_OK, PUBSUB_EINVAL.
+ *  Returns:   PUBSUB_OK, PUBSUB_EINVAL, PUBSUB_ESTATE (after fork).
  *  Thread:    any.
  *  Ownership: static strings.
  *  Since:     0.1    Source: - */
@@ -463,7 +463,7 @@ PUBSUB_API pubsub_err pubsub_client_caps(const pubsub_client *client, pubsub_cap
 
 /** Counters of this client.
  *  @param out  filled; out->size must be set by the caller to sizeof(pubsub_stats).
- *  Returns:   PUBSUB_OK, PUBSUB_EINVAL.
+ *  Returns:   PUBSUB_OK, PUBSUB_EINVAL, PUBSUB_ESTATE (after fork).
  *  Thread:    any.
  *  Ownership: -
  *  Since:     0.1    Source: - */
