@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* syscall */
+#endif
 #include "unit/local/bus.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 typedef struct waiter {
     local_store *store;
     uint32_t generation, bits;
     int64_t timeout_ms;
     atomic_int done; /* 1 = woken, 2 = timed out */
+    atomic_long tid; /* 0 = not running yet */
     pthread_t thread;
 } waiter;
 
 static void *wait_main(void *ctx)
 {
     waiter *w = ctx;
+    atomic_store(&w->tid, syscall(SYS_gettid));
     bool woken = pubsub__local_wait(w->store, w->generation, w->bits, w->timeout_ms);
     atomic_store(&w->done, woken ? 1 : 2);
     return NULL;
@@ -28,7 +36,24 @@ static void start(waiter *w, local_store *store, uint32_t bits, int64_t timeout_
     w->bits = bits;
     w->timeout_ms = timeout_ms;
     atomic_init(&w->done, 0);
+    atomic_init(&w->tid, 0);
     assert_int_equal(pthread_create(&w->thread, NULL, wait_main, w), 0);
+}
+
+/* Whether the kernel has put the thread to sleep; the wait is the only place where it can be. */
+static bool is_asleep(waiter *w)
+{
+    char path[64];
+    char text[256] = "";
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%ld/stat", atomic_load(&w->tid));
+    FILE *file = atomic_load(&w->tid) == 0 ? NULL : fopen(path, "r");
+    if (file == NULL) {
+        return false;
+    }
+    bool read = fgets(text, sizeof(text), file) != NULL;
+    (void)fclose(file);
+    const char *end = strrchr(text, ')');
+    return read && end != NULL && end[1] == ' ' && end[2] == 'S';
 }
 
 static void await(waiter *w, int how)
@@ -66,18 +91,14 @@ static void test_wait_sleeps_through_other_topics(void **state)
         (void)snprintf(topic, sizeof(topic), "b%u", i);
     }
     waiter w;
-    start(&w, b.store, mine, kit_ms(200));
-    /* The wake-up must not come. When the thread is not asleep yet it may return at once, which is
-     * allowed; so append until it can only be asleep. */
-    for (unsigned i = 0; i < 20; i++) {
+    start(&w, b.store, mine, kit_ms(500));
+    kit_deadline deadline = kit_in(KIT_PATIENCE);
+    while (!is_asleep(&w) && !kit_over(deadline)) {
         kit_breathe();
     }
-    if (atomic_load(&w.done) == 0) {
-        (void)bus_put(b.store, topic, "x");
-        await(&w, 2);
-    } else {
-        await(&w, 1);
-    }
+    assert_true(is_asleep(&w));
+    (void)bus_put(b.store, topic, "x"); /* the wake-up must not come */
+    await(&w, 2);
     bus_free(&b);
 }
 
