@@ -154,7 +154,6 @@ pubsub_err pubsub__local_adapter_caps(const pubsub_adapter_config *config, pubsu
          "by the client where there is neither group nor durable name");
     cell(out, PUBSUB_FEATURE_DEAD_LETTER, PUBSUB_EMULATED, "published by the client");
     cell(out, PUBSUB_FEATURE_DELAY, PUBSUB_REFUSED, "not available yet");
-    cell(out, PUBSUB_FEATURE_REQUEST_REPLY, PUBSUB_REFUSED, "not available yet");
     bool durable = is(config->options, "local.sync", "durable");
     out->confirm = durable ? PUBSUB_CONFIRM_DURABLE : PUBSUB_CONFIRM_WRITTEN;
     out->confirm_note = durable ? "" : "durable with local.sync=durable";

@@ -100,6 +100,10 @@ static pubsub_err read_options(pubsub_client *client, pubsub_error *err)
         return pubsub_error_set(err, PUBSUB_EOPTION,
                                 "io=inline and dispatch=thread exclude each other");
     }
+    const char *inbox = pubsub_options_get(client->options, "inbox");
+    if (inbox != NULL && pubsub_topic_check(inbox, strlen(inbox), err) != PUBSUB_OK) {
+        return pubsub_error_set(err, PUBSUB_EOPTION, "inbox='%.80s' is not a topic", inbox);
+    }
     if (client->reconnect_min > client->reconnect_max) {
         return pubsub_error_set(err, PUBSUB_EOPTION, "reconnect_min is above reconnect_max");
     }
@@ -136,6 +140,7 @@ static void destroy(pubsub_client *client)
     pubsub_url_free(client->url);
     pubsub__free(client->links);
     pubsub__free(client->held.items);
+    pubsub__calls_fini(&client->calls);
     pubsub__transport_shared_fini(&client->transport);
     if (client->wake_fd >= 0) {
         close(client->wake_fd);
@@ -176,6 +181,7 @@ pubsub_err pubsub_client_new(pubsub_client **out, const char *url, const pubsub_
     client->wake_fd = client->ready_fd = -1;
     atomic_init(&client->refs, 1);
     init_sync(client);
+    pubsub__calls_init(&client->calls);
     pubsub_err rc = resolve(client, url, options, err);
     if (rc == PUBSUB_OK) {
         rc = read_options(client, err);
@@ -248,6 +254,10 @@ void pubsub_client_free(pubsub_client *client)
         pthread_join(client->dispatcher, NULL);
     }
     pthread_mutex_lock(&client->lock);
+    client->calling = true; /* requests are promised an end; nothing else is told any more */
+    client->poller = pthread_self();
+    pubsub__calls_dispatch(client);
+    client->calling = false;
     pubsub__undelivered_clear(client);
     pubsub__publish *publish = NULL;
     while ((publish = pubsub__publish_pop(&client->reports)) != NULL) {
@@ -457,6 +467,7 @@ pubsub_err pubsub_client_stats(const pubsub_client *client, pubsub_stats *out)
     stats.queued_bytes = client->queued_bytes;
     stats.ready = client->ready_messages;
     stats.unsettled = client->unsettled;
+    stats.requests = client->calls.count;
     pthread_mutex_unlock(&self->lock);
     memcpy(out, &stats, stats.size < sizeof stats ? stats.size : sizeof stats);
     return PUBSUB_OK;

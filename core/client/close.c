@@ -72,6 +72,7 @@ static size_t each_open(pubsub_client *client, pubsub_undelivered_fn fn, void *c
     each(&client->handed_over, fn, ctx, &count);
     each(&client->pending, fn, ctx, &count);
     each(&client->submitted, fn, ctx, &count);
+    each(&client->calls.held, fn, ctx, &count);
     client->freeze_wanted = false;
     pthread_cond_broadcast(&client->freeze_cond);
     return count;

@@ -20,7 +20,7 @@
 static bool anything_ready(const pubsub_client *client)
 {
     return (client->ready_messages > 0 && !client->stopping) || client->reports.head != NULL ||
-           client->events != NULL;
+           client->events != NULL || client->calls.ended != NULL;
 }
 
 /* @locks lock held. The descriptor follows what is ready. */
@@ -133,9 +133,10 @@ static int dispatch_reports(pubsub_client *client)
 
 void pubsub__dispatch_rest(pubsub_client *client)
 {
-    while (client->events != NULL || client->reports.head != NULL) {
+    while (client->events != NULL || client->reports.head != NULL || client->calls.ended != NULL) {
         pubsub__dispatch_events(client);
         dispatch_reports(client);
+        pubsub__calls_dispatch(client);
     }
 }
 
@@ -295,7 +296,8 @@ bool pubsub__in_callback(pubsub_client *client)
 /* @locks lock held */
 static bool handlers_wait(const pubsub_client *client)
 {
-    return client->run_head != NULL || client->reports.head != NULL || client->events != NULL;
+    return client->run_head != NULL || client->reports.head != NULL || client->events != NULL ||
+           client->calls.ended != NULL;
 }
 
 int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err)
@@ -330,6 +332,7 @@ int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error
     client->poller = pthread_self(); /* end() may have put another thread here meanwhile */
     calls += pubsub__dispatch_events(client);
     calls += dispatch_reports(client);
+    calls += pubsub__calls_dispatch(client);
     calls += dispatch_messages(client);
     client->calling = false;
     client->polling = false;

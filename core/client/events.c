@@ -52,7 +52,8 @@ void pubsub__emit_locked(pubsub_client *client, const pubsub_event *event)
         pthread_cond_broadcast(&client->state_cond);
         pthread_cond_broadcast(&client->ready_cond);
     }
-    if (client->on_event == NULL || merge_event(client, event)) {
+    bool internal = event->subscription != NULL && event->subscription->inbox;
+    if (client->on_event == NULL || internal || merge_event(client, event)) {
         return;
     }
     if (client->event_count >= PUBSUB__EVENTS_MAX) {

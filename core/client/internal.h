@@ -14,6 +14,7 @@
 #include "transport/shared.h"
 
 #include <pubsub/client.h>
+#include <pubsub/request.h>
 #include <pubsub/spi/adapter.h>
 #include <pubsub/spi/sink.h>
 
@@ -23,6 +24,9 @@
 
 #define PUBSUB__LINKS_MAX 1024u
 #define PUBSUB__EVENTS_MAX 1024u
+#define PUBSUB__CALL_TAG_LEN 8
+#define PUBSUB__REQUEST_FEATURES                                                                   \
+    (PUBSUB_BIT(PUBSUB_FEATURE_REQUEST_REPLY) | PUBSUB_BIT(PUBSUB_FEATURE_REPLY_TO))
 #define PUBSUB__SUBMIT_BATCH 512u
 #define PUBSUB__FOREVER_NS UINT64_MAX
 
@@ -35,8 +39,9 @@ typedef struct pubsub__command pubsub__command;
 
 typedef enum pubsub__publish_kind {
     PUBSUB__PUBLISH_PLAIN = 0,
-    PUBSUB__PUBLISH_WAITER = 1,     /* a publish_wait stands behind it */
-    PUBSUB__PUBLISH_DEAD_LETTER = 2 /* made by the core for a message that is given up */
+    PUBSUB__PUBLISH_WAITER = 1,      /* a publish_wait stands behind it */
+    PUBSUB__PUBLISH_DEAD_LETTER = 2, /* made by the core for a message that is given up */
+    PUBSUB__PUBLISH_REQUEST = 3      /* a call of calls.c waits for its answer */
 } pubsub__publish_kind;
 
 struct pubsub__waiter {
@@ -50,14 +55,16 @@ struct pubsub__publish {
     pubsub__publish *next;
     pubsub__publish *prev;
     pubsub__chunk *chunk;
-    size_t bytes;      /* of queue_bytes */
-    uint64_t taken_ns; /* when the I/O thread first saw it; only where somebody asks */
+    size_t bytes;        /* of queue_bytes */
+    uint64_t taken_ns;   /* when the I/O thread first saw it; only where somebody asks */
+    uint64_t useless_ns; /* [const] not to be sent from then on; 0 = always of use */
     pubsub__publish_kind kind;
     bool report;      /* a delivery handler wants it */
     bool handed_over; /* the adapter has it */
     union {
         struct pubsub__waiter *waiter; /* [lock]; NULL when its caller gave up */
         pubsub_message *dead;
+        uint64_t call; /* number of a request; it may be over */
     } for_whom;
     /* outcome */
     pubsub_outcome outcome;
@@ -117,6 +124,7 @@ struct pubsub_subscription {
     void *ctx;
     bool ack_auto;                 /* [const] */
     bool degrade;                  /* [const] */
+    bool inbox;                    /* [const] of the client's requests: nobody else sees it */
     pubsub_duration_ms nack_delay; /* [const] */
     char *dead_letter;             /* [const] topic, "" = derived, NULL = off */
     pubsub_bytes *patterns;        /* [const] owned, spi.request points here, as do the next */
@@ -195,6 +203,42 @@ typedef struct pubsub__held { /* refused messages waiting for their time: a bina
     size_t capacity;
 } pubsub__held;
 
+/* ---- requests ---- */
+
+/* A request until its answer, error or time-out; on its caller's stack when that waits. [lock] */
+typedef struct pubsub__call pubsub__call;
+struct pubsub__call {
+    pubsub__call *next; /* in its bucket, then in `ended`, then in `spare` */
+    uint64_t number;    /* what its correlation ends in */
+    uint64_t due_ns;
+    pubsub_duration_ms timeout;
+    size_t heap_at;       /* SIZE_MAX = not in the heap: its caller watches the time */
+    pthread_cond_t *cond; /* its caller waits here; NULL = fn is called */
+    pubsub_reply_fn fn;
+    void *ctx;
+    bool done;
+    pubsub_message *reply; /* counted */
+    pubsub_error error;    /* when there is no reply */
+};
+
+typedef struct pubsub__calls { /* [lock] but for next_due_ns */
+    pubsub__call **buckets;    /* those that wait, by number */
+    size_t bucket_count;       /* a power of two */
+    size_t count;
+    pubsub__call **heap; /* those that wait and have an end nobody else watches, by due_ns */
+    size_t heap_count, heap_capacity;
+    pubsub__call *ended, *ended_tail; /* fn is to be called */
+    pubsub__call *spare;
+    size_t spare_count;
+    uint64_t last_number;
+    char tag[PUBSUB__CALL_TAG_LEN + 1]; /* what a correlation begins with */
+    char *address;                      /* where answers go; NULL before the first request */
+    pubsub_subscription *inbox;         /* counted; NULL = none */
+    bool open;                          /* the inbox is subscribed */
+    pubsub__publish_list held;          /* requests that wait for that */
+    atomic_uint_fast64_t next_due_ns;   /* of the heap; any thread may read it */
+} pubsub__calls;
+
 struct pubsub_sink {
     pubsub_client *client;
 };
@@ -264,6 +308,7 @@ struct pubsub_client {
     pubsub__publish_list reports;
     pubsub__event *events, *events_tail;
     size_t event_count;
+    pubsub__calls calls;
     size_t ready_messages;
     size_t unsettled;   /* handed out, not settled */
     bool polling;       /* a thread is inside poll */
@@ -393,6 +438,51 @@ bool pubsub__publish_dead_letter(pubsub_client *client, const pubsub_publication
                                  pubsub_message *message);
 /* @locks lock held: its report was dispatched, or nobody wants one. */
 void pubsub__publish_release_locked(pubsub_client *client, pubsub__publish *publish);
+
+/* @locks lock held, may be left and taken again. Open the client, wait for room in the queue. */
+pubsub_err pubsub__publish_room_locked(pubsub_client *client, const pubsub_publication *pub,
+                                       uint64_t deadline, bool wait, pubsub_error *err);
+/* @locks lock held, room is there. Queue the request of a call; false when memory is short. */
+bool pubsub__publish_request_locked(pubsub_client *client, const pubsub_publication *pub,
+                                    const pubsub__call *call);
+
+/* ---- calls.c: requests that wait ---- */
+
+void pubsub__calls_init(pubsub__calls *calls);
+void pubsub__calls_fini(pubsub__calls *calls);
+/* @locks lock held. Have it wait; its number is given. ENOMEM. */
+pubsub_err pubsub__call_add_locked(pubsub_client *client, pubsub__call *call, pubsub_error *err);
+/* @locks lock held. It waits no longer; nothing is told. */
+void pubsub__call_remove_locked(pubsub_client *client, pubsub__call *call);
+/* @locks lock held. The one of that number that still waits, or NULL. */
+pubsub__call *pubsub__call_find_locked(pubsub_client *client, uint64_t number);
+/* @locks lock held. Its end: a reply (a reference is taken) or an error. */
+void pubsub__call_end_locked(pubsub_client *client, pubsub__call *call, pubsub_message *reply,
+                             const pubsub_error *err);
+/* [io] those whose time is over, and when the next one's is. */
+void pubsub__calls_due(pubsub_client *client, uint64_t now_ns);
+uint64_t pubsub__calls_next_due(const pubsub_client *client);
+/* @locks lock held; left while handlers run. Returns how many ran. */
+int pubsub__calls_dispatch(pubsub_client *client);
+
+/* ---- inbox.c: where their answers come ---- */
+
+/* [io] Answers: each goes to who waits for it. */
+void pubsub__inbox_messages(pubsub_client *client, pubsub_subscription *inbox, pubsub_block *block);
+/* [io] @locks lock held. It is subscribed: requests that waited for that may go. */
+void pubsub__inbox_opened_locked(pubsub_client *client);
+/* [io] It has ended for good, and with it every request. */
+void pubsub__inbox_gone(pubsub_client *client, pubsub_subscription *inbox);
+/* @locks lock held. What became of publishing a request. */
+void pubsub__inbox_published_locked(pubsub_client *client, const pubsub__publish *publish);
+
+/* ---- subscribe.c ---- */
+
+/* The subscription of an inbox, not asked for yet. */
+pubsub_err pubsub__subscribe_make_inbox(pubsub_client *client, const char *topic,
+                                        pubsub_subscription **out, pubsub_error *err);
+/* @locks lock held. Ask for it; takes over the reference. */
+bool pubsub__subscribe_inbox_locked(pubsub_client *client, pubsub_subscription *inbox);
 
 /* ---- request.c ---- */
 

@@ -77,6 +77,7 @@ static void set_core_timer(pubsub_client *client, uint64_t now)
     uint64_t due = least(pubsub__links_next_due(client), pubsub__held_next_due(client));
     due = least(due, pubsub__subs_next_due(client));
     due = least(due, pubsub__publish_next_due(client));
+    due = least(due, pubsub__calls_next_due(client));
     if (client->closing && !client->closed) {
         due = least(due, client->close_due_ns);
     }
@@ -154,6 +155,7 @@ static void turn_once(pubsub_client *client)
     pubsub__publish_take(client);
     pubsub__publish_submit(client);
     pubsub__publish_due(client, now);
+    pubsub__calls_due(client, now);
     pubsub__settle_take(client);
     pubsub__publish_flush(client);
     pubsub__held_due(client, now);
@@ -345,7 +347,7 @@ static void drive(pubsub_client *client, uint64_t deadline_ns)
     bool now = client->ready_messages > 0 || client->reports.head != NULL ||
                client->events != NULL || client->submitted.head != NULL ||
                client->settled.head != NULL || client->commands != NULL || client->interrupted ||
-               client->progress;
+               client->calls.ended != NULL || client->progress;
     client->progress = false;
     pthread_mutex_unlock(&client->lock);
     if (now || deadline_ns == PUBSUB__FOREVER_NS) {
@@ -424,7 +426,7 @@ static void *dispatcher_main(void *arg)
     pthread_mutex_lock(&client->lock);
     while (!client->dispatcher_stop) {
         if (client->state == PUBSUB_STATE_CLOSED && client->reports.head == NULL &&
-            client->events == NULL) {
+            client->events == NULL && client->calls.ended == NULL) {
             pthread_cond_wait(&client->state_cond, &client->lock); /* may be opened again */
             continue;
         }

@@ -79,6 +79,11 @@ static void deliver_locked(pubsub_client *client, pubsub__publish *publish)
         pubsub__publish_release_locked(client, publish);
         return;
     }
+    if (publish->kind == PUBSUB__PUBLISH_REQUEST) {
+        pubsub__inbox_published_locked(client, publish);
+        pubsub__publish_release_locked(client, publish);
+        return;
+    }
     /* A publish_wait whose caller has given up is like one without a report. */
     bool unseen = publish->kind != PUBSUB__PUBLISH_DEAD_LETTER && !publish->report &&
                   publish->outcome != PUBSUB_ACCEPTED;

@@ -93,6 +93,13 @@ static size_t weight(const pubsub_publication *pub)
     return pub->payload.len + pub->topic.len + sizeof(pubsub__publish);
 }
 
+pubsub_err pubsub__publish_room_locked(pubsub_client *client, const pubsub_publication *pub,
+                                       uint64_t deadline, bool wait, pubsub_error *err)
+{
+    pubsub_err rc = usable_locked(client, err);
+    return rc == PUBSUB_OK ? wait_space(client, weight(pub), deadline, wait, err) : rc;
+}
+
 /* @locks lock held */
 static pubsub__publish *enqueue(pubsub_client *client, const pubsub_publication *pub,
                                 pubsub__publish_kind kind)
@@ -110,8 +117,9 @@ static pubsub__publish *enqueue(pubsub_client *client, const pubsub_publication 
         publish->spi.expires_ns =
             pubsub__clock_wall_ns() + (uint64_t)publish->spi.pub.expiry * 1000000u;
     }
+    bool held = kind == PUBSUB__PUBLISH_REQUEST && !client->calls.open;
     bool first = client->submitted.head == NULL;
-    pubsub__publish_push(&client->submitted, publish);
+    pubsub__publish_push(held ? &client->calls.held : &client->submitted, publish);
     client->queued++;
     client->queued_bytes += publish->bytes;
     client->unresolved++;
@@ -131,6 +139,17 @@ bool pubsub__publish_dead_letter(pubsub_client *client, const pubsub_publication
     }
     pthread_mutex_unlock(&client->lock);
     pubsub__turn_soon(client);
+    return publish != NULL;
+}
+
+bool pubsub__publish_request_locked(pubsub_client *client, const pubsub_publication *pub,
+                                    const pubsub__call *call)
+{
+    pubsub__publish *publish = enqueue(client, pub, PUBSUB__PUBLISH_REQUEST);
+    if (publish != NULL) {
+        publish->for_whom.call = call->number;
+        publish->useless_ns = call->due_ns == PUBSUB__FOREVER_NS ? 0 : call->due_ns;
+    }
     return publish != NULL;
 }
 
@@ -235,10 +254,7 @@ pubsub_err pubsub_client_publish_wait(pubsub_client *client, const pubsub_public
         rc = pubsub_error_set(err, PUBSUB_ESTATE, "a handler cannot wait for an outcome");
         goto out;
     }
-    rc = usable_locked(client, err);
-    if (rc == PUBSUB_OK) {
-        rc = wait_space(client, weight(publication), deadline, true, err);
-    }
+    rc = pubsub__publish_room_locked(client, publication, deadline, true, err);
     if (rc != PUBSUB_OK) {
         goto out;
     }
@@ -317,36 +333,71 @@ void pubsub_sink_flushed(pubsub_sink *sink)
     pthread_mutex_unlock(&client->lock);
 }
 
-void pubsub__publish_negotiate(pubsub_client *client)
+/* Whether the server can do it, degraded where that is allowed. The way back of a request never is. */
+static pubsub_err negotiate_one(pubsub_client *client, pubsub__publish *publish, pubsub_error *err)
+{
+    const pubsub_publication *pub = &publish->spi.pub;
+    pubsub_grant grant;
+    pubsub_request request = {PUBSUB__REQUEST_FEATURES, NULL};
+    if (publish->kind == PUBSUB__PUBLISH_REQUEST) {
+        pubsub_err rc = pubsub__negotiate(client, &client->caps, &request, false, &grant, err);
+        if (rc != PUBSUB_OK) {
+            return rc;
+        }
+    }
+    bool degrade = client->degrade || (pub->flags & PUBSUB_PUBLISH_DEGRADE);
+    request.features = pubsub__publish_features(pub);
+    return pubsub__negotiate(client, &client->caps, &request, degrade, &grant, err);
+}
+
+static void negotiate_list(pubsub_client *client, pubsub__publish_list *list)
 {
     uint64_t ok = atomic_load(&client->publish_ok);
-    pubsub__publish_take(client);
     pubsub__publish *next = NULL;
-    for (pubsub__publish *p = client->pending.head; p != NULL; p = next) {
+    for (pubsub__publish *p = list->head; p != NULL; p = next) {
         next = p->next;
-        if ((pubsub__publish_features(&p->spi.pub) & ~ok) == 0) {
+        uint64_t features = pubsub__publish_features(&p->spi.pub);
+        features |= p->kind == PUBSUB__PUBLISH_REQUEST ? PUBSUB__REQUEST_FEATURES : 0;
+        if ((features & ~ok) == 0) {
             continue;
         }
         pubsub_error err = PUBSUB_ERROR_INIT;
-        pubsub_grant grant;
-        pubsub_request request = {pubsub__publish_features(&p->spi.pub), NULL};
-        bool degrade = client->degrade || (p->spi.pub.flags & PUBSUB_PUBLISH_DEGRADE);
-        if (pubsub__negotiate(client, &client->caps, &request, degrade, &grant, &err) ==
-            PUBSUB_OK) {
+        if (negotiate_one(client, p, &err) == PUBSUB_OK) {
             pubsub__publish_lower(client, &p->spi.pub);
             continue;
         }
         pubsub_spi_outcome outcome = {&p->spi, PUBSUB_REJECTED,      PUBSUB_CONFIRM_NONE,
                                       0,       PUBSUB_POSITION_NONE, &err};
-        pubsub__publish_remove(&client->pending, p);
+        pubsub__publish_remove(list, p);
         pubsub__publish_finish(client, p, &outcome);
     }
 }
 
-/* A message whose time is over when its turn comes is not sent. */
+void pubsub__publish_negotiate(pubsub_client *client)
+{
+    pubsub__publish_list held = {NULL, NULL, 0};
+    pubsub__publish_take(client);
+    negotiate_list(client, &client->pending);
+    pthread_mutex_lock(&client->lock);
+    pubsub__publish_append(&held, &client->calls.held);
+    pthread_mutex_unlock(&client->lock);
+    negotiate_list(client, &held);
+    pthread_mutex_lock(&client->lock);
+    pubsub__publish_append(&held, &client->calls.held); /* what came meanwhile comes after */
+    pubsub__publish_append(&client->calls.held, &held);
+    pthread_mutex_unlock(&client->lock);
+}
+
+static bool is_late(const pubsub__publish *publish)
+{
+    return (publish->spi.expires_ns != 0 && publish->spi.expires_ns <= pubsub__clock_wall_ns()) ||
+           (publish->useless_ns != 0 && publish->useless_ns <= pubsub__clock_mono_ns());
+}
+
+/* A message whose time is over when its turn comes is not sent; a request, when nobody waits any more. */
 static bool drop_expired(pubsub_client *client, pubsub__publish *publish)
 {
-    if (publish->spi.expires_ns == 0 || publish->spi.expires_ns > pubsub__clock_wall_ns()) {
+    if (!is_late(publish)) {
         return false;
     }
     pubsub_error err = PUBSUB_ERROR_INIT;

@@ -216,19 +216,23 @@ void pubsub__request_lower(pubsub_subscribe_request *request, const pubsub_caps 
 }
 
 static pubsub_err refuse(const pubsub_client *client, const pubsub_caps *caps,
-                         const pubsub_answer *answer, pubsub_error *err)
+                         const pubsub_request *request, const pubsub_answer *answer,
+                         pubsub_error *err)
 {
+    bool firm = request->features & PUBSUB_BIT(PUBSUB_FEATURE_REQUEST_REPLY);
     unsigned feature = 0;
+    if (answer->refused & PUBSUB_BIT(PUBSUB_FEATURE_REQUEST_REPLY)) {
+        feature = PUBSUB_FEATURE_REQUEST_REPLY; /* rather than what it is made of */
+    }
     while ((answer->refused & PUBSUB_BIT(feature)) == 0) {
         feature++;
     }
     const char *note = answer->why[0] != '\0' ? answer->why : caps->features[feature].note;
-    return pubsub_error_set(err, PUBSUB_ENOTSUP,
-                            "%s does not support %s (%s)%s%s; degrade=allow goes "
-                            "on without it",
+    return pubsub_error_set(err, PUBSUB_ENOTSUP, "%s does not support %s (%s)%s%s%s",
                             client->adapter->name, pubsub_feature_name(feature),
                             pubsub_feature_help(feature),
-                            note != NULL && note[0] != '\0' ? ": " : "", note == NULL ? "" : note);
+                            note != NULL && note[0] != '\0' ? ": " : "", note == NULL ? "" : note,
+                            firm ? "" : "; degrade=allow goes on without it");
 }
 
 pubsub_err pubsub__negotiate(const pubsub_client *client, const pubsub_caps *caps,
@@ -250,7 +254,7 @@ pubsub_err pubsub__negotiate(const pubsub_client *client, const pubsub_caps *cap
         }
     }
     if (answer.refused != 0 && !degrade) {
-        return refuse(client, caps, &answer, err);
+        return refuse(client, caps, request, &answer, err);
     }
     memset(grant, 0, sizeof *grant);
     grant->qos = PUBSUB_QOS_UNSET;

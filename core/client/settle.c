@@ -142,7 +142,7 @@ void pubsub_message_unref(pubsub_message *message)
     bool counts = false;
     if (!pubsub__client_forked(client)) {
         pthread_mutex_lock(&client->lock);
-        counts = !sub->ended && client->io_running;
+        counts = !sub->ended && client->io_running && !sub->inbox;
         if (counts) {
             atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
             pubsub__settle_locked(client, message);

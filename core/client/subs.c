@@ -56,6 +56,16 @@ static void interrupted(pubsub_client *client, pubsub_subscription *sub, const p
     pubsub__emit(client, &event);
 }
 
+/* Requests wait until it is subscribed again. */
+static void inbox_closed(pubsub_client *client, const pubsub_subscription *sub)
+{
+    if (sub->inbox) {
+        pthread_mutex_lock(&client->lock);
+        client->calls.open = false;
+        pthread_mutex_unlock(&client->lock);
+    }
+}
+
 void pubsub__subs_link_down(pubsub_client *client, uint32_t link, const pubsub_error *err,
                             bool for_good)
 {
@@ -65,6 +75,7 @@ void pubsub__subs_link_down(pubsub_client *client, uint32_t link, const pubsub_e
         }
         bool was_active = sub->state == PUBSUB__SUB_ACTIVE;
         sub->state = PUBSUB__SUB_WAITING;
+        inbox_closed(client, sub);
         sub->retry_ns = 0;
         new_generation(client, sub);
         if (for_good) {
@@ -127,6 +138,9 @@ static void finish_sub(pubsub_client *client, pubsub_subscription *sub, bool for
             *at = sub->io_next;
             break;
         }
+    }
+    if (sub->inbox) {
+        pubsub__inbox_gone(client, sub);
     }
     pthread_mutex_lock(&client->lock);
     remove_locked(client, sub);
@@ -262,6 +276,9 @@ void pubsub_sink_subscribed(pubsub_sink *sink, pubsub_spi_subscription *subscrip
         sub->grant.qos = answer->qos;
         sub->grant.resumed = answer->resumed;
         sub->answered = true;
+        if (sub->inbox) {
+            pubsub__inbox_opened_locked(client);
+        }
         pubsub__emit_locked(client, &event);
         pthread_cond_broadcast(&client->state_cond);
     }
@@ -282,6 +299,7 @@ void pubsub_sink_lost(pubsub_sink *sink, pubsub_spi_subscription *subscription,
     }
     sub->state = PUBSUB__SUB_WAITING;
     sub->retry_ns = pubsub__clock_mono_ns() + pubsub__backoff_ns(client, ++sub->attempts);
+    inbox_closed(client, sub);
     new_generation(client, sub);
     interrupted(client, sub, err);
     pubsub__turn_soon(client);

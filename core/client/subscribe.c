@@ -134,6 +134,32 @@ static pubsub_err make(pubsub_client *client, const struct order *order, pubsub_
     return PUBSUB_OK;
 }
 
+pubsub_err pubsub__subscribe_make_inbox(pubsub_client *client, const char *topic,
+                                        pubsub_subscription **out, pubsub_error *err)
+{
+    struct order order = {&topic, 1, NULL, NULL, NULL};
+    pubsub_options *options = NULL;
+    pubsub_err rc = pubsub_options_new(&options);
+    if (rc == PUBSUB_OK) {
+        /* An answer that is lost is a request that times out, so it needs neither ack nor redelivery. */
+        rc = pubsub_options_set_int(options, "qos", 0, err);
+    }
+    order.options = options;
+    if (rc == PUBSUB_OK) {
+        rc = make(client, &order, out, err);
+    }
+    if (rc == PUBSUB_OK) {
+        (*out)->inbox = true;
+    }
+    pubsub_options_free(options);
+    return rc;
+}
+
+bool pubsub__subscribe_inbox_locked(pubsub_client *client, pubsub_subscription *inbox)
+{
+    return push_command(client, PUBSUB__COMMAND_SUBSCRIBE, inbox, false);
+}
+
 static pubsub_err subscribe(pubsub_client *client, const struct order *order,
                             pubsub_subscription **handle, pubsub_error *err)
 {

@@ -89,6 +89,9 @@ const pubsub_option_row pubsub__generic_options[] = {
     BOOL("retain", P, "no", "keep the message as the topic's last value"),
     NUMBER("expiry", DURATION, NULL, P, 1, YEAR, NULL, "do not deliver after this long"),
 
+    /* requests */
+    TEXT("inbox", C, 512, "$inbox", "topic below which the answers to this client's requests go"),
+
     /* subscribing */
     TEXT("group", S, 255, NULL, "share the messages with the other members of this group"),
     TEXT("durable", S, 255, NULL, "keep messages under this name while nobody is connected"),

@@ -99,6 +99,37 @@ void scripted_answer(scripted *broker, pubsub_outcome outcome, pubsub_err code)
     act(broker, &action);
 }
 
+static void run_nobody(instance *self, scripted_action *action)
+{
+    pubsub_spi_publish *publish = scripted__land(self);
+    (void)action;
+    if (publish != NULL) {
+        scripted__finish_nobody(self, publish);
+    }
+}
+
+void scripted_nobody(scripted *broker)
+{
+    scripted_action action = {.run = run_nobody};
+    act(broker, &action);
+}
+
+static void run_reply(instance *self, scripted_action *action)
+{
+    action->count =
+        scripted__reply(self, pubsub_bytes_of(action->pattern),
+                        pubsub_bytes_of(action->correlation), pubsub_bytes_of(action->reason));
+}
+
+void scripted_reply(scripted *broker, const char *inbox, const char *correlation,
+                    const char *payload)
+{
+    scripted_action action = {
+        .run = run_reply, .pattern = inbox, .correlation = correlation, .reason = payload};
+    act(broker, &action);
+    assert_int_equal(action.count, 1);
+}
+
 static void run_writable(instance *self, scripted_action *action)
 {
     (void)action;

@@ -73,6 +73,32 @@ static void script_disconnect(void *ctx, uint32_t link, bool final)
     }
 }
 
+/* ---- answering ----------------------------------------------------------------------------- */
+
+bool scripted__reply(instance *self, pubsub_bytes inbox, pubsub_bytes correlation,
+                     pubsub_bytes payload)
+{
+    for (size_t i = 0; i < self->sub_count; i++) {
+        pubsub_spi_subscription *subscription = self->subs[i].subscription;
+        if (!kit_same(subscription->request.patterns[0], inbox)) {
+            continue;
+        }
+        pubsub_block *block =
+            pubsub_sink_block(self->sink, 1, inbox.len + correlation.len + payload.len + 64);
+        pubsub_spi_message *message = block != NULL ? pubsub_block_message(block) : NULL;
+        if (message == NULL) {
+            abort();
+        }
+        message->topic = pubsub_block_copy(block, inbox);
+        message->correlation = pubsub_block_copy(block, correlation);
+        message->payload = pubsub_block_copy(block, payload);
+        message->flags = PUBSUB_SPI_NO_ACK;
+        pubsub_sink_messages(self->sink, subscription, block);
+        return true;
+    }
+    return false;
+}
+
 /* ---- publishing ---------------------------------------------------------------------------- */
 
 void scripted__finish(instance *self, pubsub_spi_publish *publish, pubsub_outcome outcome,
@@ -87,6 +113,17 @@ void scripted__finish(instance *self, pubsub_spi_publish *publish, pubsub_outcom
                        ? PUBSUB_CONFIRM_WRITTEN
                        : PUBSUB_CONFIRM_NONE;
     done.error = outcome == PUBSUB_ACCEPTED ? NULL : &error;
+    pubsub_sink_outcomes(self->sink, &done, 1);
+}
+
+void scripted__finish_nobody(instance *self, pubsub_spi_publish *publish)
+{
+    pubsub_spi_outcome done;
+    memset(&done, 0, sizeof(done));
+    done.publish = publish;
+    done.outcome = PUBSUB_ACCEPTED;
+    done.confirm = PUBSUB_CONFIRM_RECEIVED;
+    done.flags = PUBSUB_REPORT_NO_SUBSCRIBER;
     pubsub_sink_outcomes(self->sink, &done, 1);
 }
 
@@ -136,6 +173,11 @@ static void note_submit(scripted *broker, const pubsub_spi_publish *publish)
                    pub->payload.len > 0 ? (const char *)pub->payload.data : "");
     (void)snprintf(added->topic, sizeof(added->topic), "%.*s", (int)pub->topic.len,
                    (const char *)pub->topic.data);
+    (void)snprintf(added->reply_to, sizeof(added->reply_to), "%.*s", (int)pub->reply_to.len,
+                   pub->reply_to.len > 0 ? (const char *)pub->reply_to.data : "");
+    (void)snprintf(added->correlation, sizeof(added->correlation), "%.*s",
+                   (int)pub->correlation.len,
+                   pub->correlation.len > 0 ? (const char *)pub->correlation.data : "");
     for (size_t i = 0; i < pub->header_count && used < sizeof(added->headers); i++) {
         const pubsub_header *header = &pub->headers[i];
         int len =
@@ -151,8 +193,10 @@ static size_t script_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
     instance *self = ctx;
     scripted *broker = self->broker;
     bool hold = false;
+    bool echoes = false;
     scripted__lock(broker);
     hold = broker->hold;
+    echoes = broker->echoes;
     count = count < broker->take ? count : broker->take;
     broker->take -= broker->take == SIZE_MAX ? 0 : count;
     for (size_t i = 0; i < count; i++) {
@@ -162,7 +206,12 @@ static size_t script_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
     broker->in_flight = self->flight_count;
     scripted__unlock(broker);
     while (!hold && self->flight_count > 0) {
-        scripted__finish(self, scripted__land(self), PUBSUB_ACCEPTED, PUBSUB_OK);
+        pubsub_spi_publish *publish = scripted__land(self);
+        if (echoes && publish->pub.reply_to.len > 0) {
+            (void)scripted__reply(self, publish->pub.reply_to, publish->pub.correlation,
+                                  publish->pub.payload);
+        }
+        scripted__finish(self, publish, PUBSUB_ACCEPTED, PUBSUB_OK);
     }
     return count;
 }

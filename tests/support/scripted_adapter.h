@@ -54,6 +54,8 @@ void scripted_gaps(scripted *broker, bool gaps);
 /* Subscriptions of which nacks go to the broker; which it delivers again after a lost link. */
 void scripted_native_nack(scripted *broker, bool native);
 void scripted_redelivers(scripted *broker, bool redelivers);
+/* Answer each request that is not held, with its own payload, on the inbox it names. */
+void scripted_echoes(scripted *broker, bool echoes);
 /* Acks linger after a flush until scripted_flushed. */
 void scripted_lingers(scripted *broker, bool lingers);
 /* Each subscription gets a link of its own. */
@@ -72,6 +74,11 @@ void scripted_drop(scripted *broker, uint32_t link, size_t unknown, pubsub_err c
 size_t scripted_accept(scripted *broker, size_t count);
 /* End the oldest publish in flight. */
 void scripted_answer(scripted *broker, pubsub_outcome outcome, pubsub_err code);
+/* Accept the oldest publish in flight and say that nobody received it. */
+void scripted_nobody(scripted *broker);
+/* Answer a request: one message to the subscription with that pattern. */
+void scripted_reply(scripted *broker, const char *inbox, const char *correlation,
+                    const char *payload);
 /* Say that more can be taken. */
 void scripted_writable(scripted *broker);
 /* Answer a subscribe that was held. */
@@ -110,7 +117,7 @@ typedef enum scripted_kind {
     SCRIPTED_DISCONNECT,  /* number: link */
     SCRIPTED_SUBSCRIBE,   /* text: pattern, number: subscribes before */
     SCRIPTED_UNSUBSCRIBE, /* text: pattern, number: forget */
-    SCRIPTED_SUBMIT,      /* text: payload, topic, headers, number: sends before */
+    SCRIPTED_SUBMIT,      /* text: payload, topic, headers, ..., number: sends before */
     SCRIPTED_ACK,         /* text: pattern, number: token */
     SCRIPTED_NACK,        /* text: pattern, number: token, delay_ms */
     SCRIPTED_RELEASE,     /* text: pattern, number: token */
@@ -128,6 +135,8 @@ typedef struct scripted_note {
     char text[128];
     char topic[128];
     char headers[1024]; /* "name=value;" each */
+    char reply_to[64];
+    char correlation[64];
 } scripted_note;
 
 size_t scripted_count(scripted *broker, scripted_kind kind);

@@ -23,6 +23,7 @@ typedef struct scripted_action {
     const char *pattern;
     const scripted_message *messages;
     const char *reason;
+    const char *correlation;
     size_t count;
     uint64_t missed;
     uint32_t link;
@@ -44,7 +45,7 @@ struct scripted {
     pubsub_err always;
     size_t take;
     bool hold, hold_subscribes, resumes, own_links, respect_credit;
-    bool native_nack, redelivers, gaps, lingers;
+    bool native_nack, redelivers, gaps, lingers, echoes;
     int64_t close_delay_ms;
     char refused[64];
     pubsub_err refusal;
@@ -95,12 +96,17 @@ extern const pubsub_adapter scripted__table;
 pubsub_spi_publish *scripted__land(instance *self);
 void scripted__finish(instance *self, pubsub_spi_publish *publish, pubsub_outcome outcome,
                       pubsub_err code);
+/* The same, accepted and received by nobody. */
+void scripted__finish_nobody(instance *self, pubsub_spi_publish *publish);
 /* End all that is in flight: so many as unknown, the rest as not sent. */
 void scripted__fly_home(instance *self, size_t unknown, pubsub_err code);
 served *scripted__served(instance *self, const char *pattern);
 void scripted__answer_subscribe(instance *self, pubsub_spi_subscription *subscription);
 void scripted__give(instance *self, pubsub_spi_subscription *subscription,
                     const scripted_message *messages, size_t count);
+/* An answer to the subscription with that pattern; false when there is none. */
+bool scripted__reply(instance *self, pubsub_bytes inbox, pubsub_bytes correlation,
+                     pubsub_bytes payload);
 /* Give as much of what waits as credit allows. */
 void scripted__give_waiting(instance *self, served *mine);
 

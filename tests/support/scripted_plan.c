@@ -162,6 +162,11 @@ void scripted_hold_subscribes(scripted *broker, bool hold)
     SET(broker, broker->hold_subscribes = hold);
 }
 
+void scripted_echoes(scripted *broker, bool echoes)
+{
+    SET(broker, broker->echoes = echoes);
+}
+
 void scripted_refuse(scripted *broker, const char *pattern, pubsub_err code)
 {
     scripted__lock(broker);

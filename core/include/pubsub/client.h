@@ -12,11 +12,11 @@
  *  `dispatch=thread`, on a thread of the client's that does the same. No handler is called with a
  *  lock of the library held. Handlers of one client are serial.
  *
- *  Blocking calls (ready, wait, flush, end, publish with a timeout, publish_wait, next, unsubscribe)
- *  need nobody to poll, with one exception: delivery reports hold their place in the queue until they
- *  are dispatched, so a publish that waits for space while only undispatched reports fill the queue
- *  and nobody is polling returns PUBSUB_EAGAIN at once. Inside a handler they return PUBSUB_ESTATE, except that unsubscribe and
- *  publish with timeout 0 are allowed everywhere.
+ *  Blocking calls (ready, wait, flush, end, publish with a timeout, publish_wait, next, unsubscribe,
+ *  pubsub_client_request) need nobody to poll, with one exception: delivery reports hold their place
+ *  in the queue until they are dispatched, so a publish that waits for space while only undispatched
+ *  reports fill the queue and nobody is polling returns PUBSUB_EAGAIN at once. Inside a handler they
+ *  return PUBSUB_ESTATE, except that unsubscribe and publish with timeout 0 are allowed everywhere.
  *
  *  Fork. In a child process the only useful calls are pubsub_client_free() and pubsub_message_unref()
  *  on what was created before the fork; everything else returns PUBSUB_ESTATE. */
@@ -423,7 +423,7 @@ PUBSUB_API pubsub_err pubsub_client_subscribe_set(pubsub_client *client,
 
 /* ---- dispatching --------------------------------------------------------------------------- */
 
-/** Run the handlers of what is ready: messages, reports, events. Does no I/O itself (with `io=inline`
+/** Run the handlers of what is ready: messages, reports, events, answers to requests. Does no I/O itself (with `io=inline`
  *  it does all of it). Dispatches what was ready when it began, so that it returns.
  *  @param timeout  milliseconds to wait for something to be ready; 0 = do not wait; -1 = no limit.
  *  @param err      optional detail, may be NULL.

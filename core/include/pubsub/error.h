@@ -46,6 +46,7 @@ typedef enum pubsub_err_class {
     X(ELOST, -25, RETRYABLE, "connection lost")                                                    \
     X(ECLOSED, -26, USAGE, "client or subscription is closed")                                     \
     X(ECANCELED, -27, RETRYABLE, "canceled")                                                       \
+    X(ENORESPONDER, -28, RETRYABLE, "nobody is there to answer")                                   \
     X(ENOMEM, -40, FATAL, "out of memory")                                                         \
     X(EIO, -41, FATAL, "input/output error")                                                       \
     X(ENOSPC, -42, FATAL, "no space left on device")                                               \

@@ -11,6 +11,7 @@
 #include <pubsub/log.h>
 #include <pubsub/message.h>
 #include <pubsub/options.h>
+#include <pubsub/request.h>
 #include <pubsub/stats.h>
 #include <pubsub/topic.h>
 #include <pubsub/transport.h>

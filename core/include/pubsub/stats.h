@@ -37,7 +37,9 @@ extern "C" {
     X(queued, "messages", gauge, "publishes without an outcome")                                   \
     X(queued_bytes, "bytes", gauge, "memory those hold")                                           \
     X(ready, "messages", gauge, "arrived and not handled")                                         \
-    X(unsettled, "messages", gauge, "handled and neither acked nor nacked")
+    X(unsettled, "messages", gauge, "handled and neither acked nor nacked")                        \
+    X(stray_replies, "messages", counter, "answers that no request waited for")                    \
+    X(requests, "requests", gauge, "requests without an answer")
 
 /** A snapshot. Plain value. */
 typedef struct pubsub_stats {
