@@ -20,6 +20,13 @@ extern const pubsub_adapter pubsub__adapter_local;
 #define LOCAL NULL
 #endif
 
+#ifdef PUBSUB_HAVE_ADAPTER_MQTT
+extern const pubsub_adapter pubsub__adapter_mqtt;
+#define MQTT &pubsub__adapter_mqtt
+#else
+#define MQTT NULL
+#endif
+
 static const struct known {
     const char *scheme;
     const char *adapter;
@@ -29,10 +36,10 @@ static const struct known {
     const char *summary;
 } g_known[] = {
     {"local", "local", LOCAL, false, "LOCAL", "embedded, durable, no broker needed"},
-    {"mqtt", "mqtt", NULL, false, "MQTT", "MQTT 5 and 3.1.1"},
-    {"mqtts", "mqtt", NULL, true, "MQTT", "MQTT over TLS"},
-    {"ws", "mqtt", NULL, false, "MQTT", "MQTT over WebSocket"},
-    {"wss", "mqtt", NULL, true, "MQTT", "MQTT over WebSocket and TLS"},
+    {"mqtt", "mqtt", MQTT, false, "MQTT", "MQTT 5 and 3.1.1"},
+    {"mqtts", "mqtt", MQTT, true, "MQTT", "MQTT over TLS"},
+    {"ws", "mqtt", MQTT, false, "MQTT", "MQTT over WebSocket"},
+    {"wss", "mqtt", MQTT, true, "MQTT", "MQTT over WebSocket and TLS"},
     {"kafka", "kafka", NULL, false, "KAFKA", "Apache Kafka"},
     {"kafka+ssl", "kafka", NULL, true, "KAFKA", "Apache Kafka over TLS"},
     {"redis", "redis", NULL, false, "REDIS", "Redis pub/sub"},

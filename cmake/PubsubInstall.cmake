@@ -28,6 +28,8 @@ foreach(module IN LISTS requires)
     endif()
 endforeach()
 list(JOIN pc_requires ", " PUBSUB_PC_REQUIRES)
+get_property(libs GLOBAL PROPERTY PUBSUB_PC_LIBS)
+list(JOIN libs " " PUBSUB_PC_LIBS)
 file(RELATIVE_PATH PUBSUB_PC_TO_PREFIX
     "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
 string(REGEX REPLACE "/$" "" PUBSUB_PC_TO_PREFIX "${PUBSUB_PC_TO_PREFIX}")
