@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "conformance/conf.h"
 
+#include "conformance/conf_place.h"
+#include "conformance/conf_report.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CASE_LIMIT_MS = 60000, MODES = 3 };
+enum { CASE_LIMIT_MS = 60000, FAULT_LIMIT_MS = 120000, LONG_LIMIT_MS = 900000 };
+enum { MODES = 3, NOT_RUN = 77 };
 
 /* One line of cmocka's table: a case in a mode. */
 typedef struct item {
@@ -21,6 +25,10 @@ static unsigned proofs[PUBSUB_FEATURE_COUNT];
 static unsigned refusals[PUBSUB_FEATURE_COUNT];
 static bool mode_works[MODES];
 static bool filtered;
+/* cmocka hands the test what set_up left; which case it is stands in the item before that. */
+static const item *current;
+static conf_result outcome;
+static char reason[600];
 
 /* ---- what cases use ------------------------------------------------------------------------ */
 
@@ -37,6 +45,8 @@ bool conf_offers(const conf *t, uint64_t features)
 void conf_skip(const conf *t, const char *why)
 {
     print_message("             skipped: %s: %s\n", t->adapter->name, why);
+    outcome = CONF_SKIPPED;
+    (void)snprintf(reason, sizeof(reason), "%s", why);
     skip();
 }
 
@@ -197,14 +207,30 @@ void conf_fence(conf *t, kit_peer *publisher, const char *topic, kit_sub *sub)
 
 /* ---- running ------------------------------------------------------------------------------- */
 
-static void print_missing(const conf_case *row)
+/* What a case needs and is refused: told, and for the report. */
+static void note_missing(const conf_case *row)
 {
+    size_t used = 0;
+    outcome = CONF_REFUSED;
     for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
-        if ((row->needs >> i & 1) != 0 && declared.features[i].support == PUBSUB_REFUSED) {
+        const pubsub_cap *cap = &declared.features[i];
+        if ((row->needs >> i & 1) != 0 && cap->support == PUBSUB_REFUSED) {
+            const char *name = pubsub_feature_name((pubsub_feature)i);
+            int len =
+                snprintf(reason + used, sizeof(reason) - used, "%s%s", used > 0 ? ", " : "", name);
+            used += (size_t)len;
             print_message("             skipped: %s refuses %s (%s)\n", adapter_under_test->name,
-                          pubsub_feature_name((pubsub_feature)i), declared.features[i].note);
+                          name, cap->note);
         }
     }
+}
+
+static int64_t limit_of(const conf_case *row)
+{
+    bool is_fault = (row->modes & CONF_FAULT) != 0;
+    return !is_fault                            ? CASE_LIMIT_MS
+           : getenv("PUBSUB_TEST_LONG") != NULL ? LONG_LIMIT_MS
+                                                : FAULT_LIMIT_MS;
 }
 
 static int set_up(void **state)
@@ -222,8 +248,10 @@ static int set_up(void **state)
     kit_list_init(&t->texts);
     (void)snprintf(t->unique, sizeof(t->unique), "%lx-%x-%x",
                    (unsigned long)(kit_wall() / 1000000000u), (unsigned)getpid() & 0xffffu, runs++);
-    t->adapter->url(t->url, sizeof(t->url));
-    kit_watchdog(mine->name, CASE_LIMIT_MS);
+    kit_watchdog(mine->name, limit_of(mine->row));
+    current = mine;
+    outcome = CONF_FAILED;
+    reason[0] = '\0';
     *state = t;
     return 0;
 }
@@ -231,49 +259,53 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     conf *t = *state;
+    if (t->undo != NULL) {
+        t->undo(t->undo_ctx);
+    }
     for (size_t i = 0; i < sizeof(t->children) / sizeof(t->children[0]); i++) {
         kit_child_end(&t->children[i]);
+    }
+    if (t->proxy != NULL) {
+        kit_proxy_cut(t->proxy); /* nothing that is held up there may hold up the end */
     }
     kit_net_fini(t->net);
     kit_list_fini(&t->texts, free);
     kit_watchdog("", 0);
     free(t);
+    conf_report_case(current->suite->name, current->row->name, kit_mode_name(current->mode),
+                     outcome, reason);
     return 0;
 }
 
-static void note_proofs(uint64_t features)
+/* Cases are counted, not the modes they run in. */
+static void note_proofs(const conf *t)
 {
+    static const conf_case *last[PUBSUB_FEATURE_COUNT];
+    const conf_case *row = current->row;
     for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
-        if ((features >> i & 1) != 0) {
-            bool offered = declared.features[i].support != PUBSUB_REFUSED;
+        bool offered = declared.features[i].support != PUBSUB_REFUSED;
+        uint64_t features = t->proven | (offered ? row->proves : 0);
+        if ((features >> i & 1) != 0 && last[i] != row) {
+            last[i] = row;
             ++*(offered ? &proofs[i] : &refusals[i]);
         }
     }
-}
-
-/* cmocka hands the test what set_up left; which case it is stands in the item before that. */
-static const item *current;
-
-static int set_up_item(void **state)
-{
-    current = *state;
-    return set_up(state);
 }
 
 static void run_item(void **state)
 {
     conf *t = *state;
     if (!mode_works[current->mode]) {
-        print_message("             skipped: this library cannot run in mode %s\n",
-                      kit_mode_name(current->mode));
-        skip();
+        conf_skip(t, "this library cannot run in this mode");
     }
     if (!conf_offers(t, current->row->needs)) {
-        print_missing(current->row);
+        note_missing(current->row);
         skip();
     }
+    conf_place_prepare(t, current->row->modes);
     current->row->run(t);
-    note_proofs(current->row->proves | t->proven);
+    note_proofs(t);
+    outcome = CONF_PASSED;
 }
 
 /* ---- the table of features ----------------------------------------------------------------- */
@@ -281,7 +313,7 @@ static void run_item(void **state)
 /* What the API has no way to ask for yet. */
 static bool is_askable(unsigned feature)
 {
-    return feature != PUBSUB_FEATURE_DELAY && feature != PUBSUB_FEATURE_REQUEST_REPLY;
+    return feature != PUBSUB_FEATURE_DELAY;
 }
 
 static const char *verdict(unsigned feature)
@@ -307,7 +339,10 @@ static void test_conformance_every_cell_is_proven(void **state)
         print_message("%-18s %-10s %-24s %s\n", pubsub_feature_name((pubsub_feature)i),
                       pubsub_support_name(declared.features[i].support), text,
                       declared.features[i].note);
+        conf_report_feature((pubsub_feature)i, &declared.features[i], text,
+                            proofs[i] + refusals[i]);
     }
+    conf_report_close();
     print_message("\n");
     if (filtered) {
         skip();
@@ -324,7 +359,7 @@ static void try_modes(void)
         kit_peer *peer = NULL;
         char url[CONF_URL_MAX];
         kit_net_init(&net, (kit_mode)mode);
-        adapter_under_test->url(url, sizeof(url));
+        conf_place_nominal(adapter_under_test, url, sizeof(url));
         mode_works[mode] = kit_peer_try(&net, url, NULL, &peer, NULL) == PUBSUB_OK;
         kit_net_fini(&net);
     }
@@ -347,7 +382,10 @@ static size_t fill_items(item *items)
     for (const conf_suite *suite = conf_suites; suite->name != NULL; suite++) {
         for (const conf_case *row = suite->cases; row->name != NULL; row++) {
             for (unsigned mode = 0; mode < MODES; mode++) {
-                if ((row->modes >> mode & 1) != 0) {
+                /* Where there is no broker it cannot fail. */
+                bool applies =
+                    (row->modes & CONF_FAULT) == 0 || adapter_under_test->network != NULL;
+                if (applies && (row->modes >> mode & 1) != 0) {
                     items[n] = (item){suite, row, (kit_mode)mode, ""};
                     (void)snprintf(items[n].name, sizeof(items[n].name), "%s.%s [%s]", suite->name,
                                    row->name, kit_mode_name((kit_mode)mode));
@@ -370,25 +408,39 @@ int conf_main(const conf_adapter *adapter, int argc, char **argv)
     int failed = 1;
     kit_roles(argc, argv, conf_roles);
     adapter_under_test = adapter;
-    adapter->url(url, sizeof(url));
+    if (argc > 1) {
+        filtered = true;
+        cmocka_set_test_filter(argv[1]);
+    }
+    switch (conf_place_look(adapter)) {
+    case CONF_ABSENT:
+        failed = NOT_RUN;
+        goto out;
+    case CONF_MISSING:
+        goto out;
+    case CONF_PRESENT:
+        break;
+    }
+    conf_place_nominal(adapter, url, sizeof(url));
     if (items == NULL || tests == NULL ||
         pubsub_caps_offline(url, NULL, &declared, &error) != PUBSUB_OK) {
         (void)fprintf(stderr, "%s: %s\n", url, error.text);
         goto out;
     }
     try_modes();
-    if (argc > 1) {
-        filtered = true;
-        cmocka_set_test_filter(argv[1]);
+    if (!filtered) {
+        conf_report_open(adapter->name);
+        conf_report_caps(&declared);
     }
     count = fill_items(items);
     for (size_t i = 0; i < count; i++) {
-        tests[i] = (struct CMUnitTest){items[i].name, run_item, set_up_item, tear_down, &items[i]};
+        tests[i] = (struct CMUnitTest){items[i].name, run_item, set_up, tear_down, &items[i]};
     }
     tests[count] = (struct CMUnitTest){"every_cell_is_proven",
                                        test_conformance_every_cell_is_proven, NULL, NULL, NULL};
     failed = _cmocka_run_group_tests(adapter->name, tests, count + 1, NULL, NULL);
 out:
+    conf_place_end();
     free(items);
     free(tests);
     return failed;

@@ -7,10 +7,12 @@
  * and the refusal itself is proven in suite_refusals.c. At the end a table tells for each feature
  * whether it was proven; a feature that is offered and proven by no case is a failure.
  *
- * A new adapter needs one file like test_local.c. */
+ * A new adapter needs one file like test_local.c, or test_mqtt.c where a broker stands behind it. */
 
+#include "support/broker.h"
 #include "support/child.h"
 #include "support/net.h"
+#include "support/proxy.h"
 #include "support/tempdir.h"
 
 #include <pubsub/pubsub.h>
@@ -23,19 +25,43 @@ enum {
     CONF_DISPATCH = 1u << KIT_DISPATCH,
     CONF_POLLED = CONF_THREAD | CONF_INLINE,
     CONF_THREADS = CONF_THREAD | CONF_DISPATCH,
-    CONF_ALL = CONF_THREAD | CONF_INLINE | CONF_DISPATCH
+    CONF_ALL = CONF_THREAD | CONF_INLINE | CONF_DISPATCH,
+    /* So many messages wait for one client at times that a broker with the limits it comes with may
+     * drop some: runs on the generous one. */
+    CONF_LOAD = 1u << 8,
+    /* Breaks the broker or the way to it: has its own, behind a proxy. */
+    CONF_FAULT = 1u << 9
 };
 
 #define CONF_URL_MAX 512
 
+/* The broker behind an adapter. Private ones are started by tests/brokers when a case needs them. */
+typedef struct conf_network {
+    const char *kind;   /* "mosquitto" */
+    const char *scheme; /* of URLs, where it is not that of the broker's own: "redis+streams" */
+    /* Variants of a private one with the limits it comes with, for all cases without CONF_LOAD. NULL =
+     * they too run on the shared one of PUBSUB_TEST_..._URL, which is generous. */
+    const char *stock;
+    /* Variants of the one that fault cases break: it keeps over a restart in good order what it
+     * confirmed, and over kill -9 what it can. NULL = no fault cases. */
+    const char *own;
+    /* "advertised.listeners=PLAIN://127.0.0.1" where the broker tells its clients where to connect: the
+     * port of the proxy is added. Then no client gets past the proxy. NULL = it does not. */
+    const char *advertise;
+    /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
+    const char *attentive;
+} conf_network;
+
 /* What the suite has to know of an adapter. */
 typedef struct conf_adapter {
     const char *name;
-    /* Write a URL of a place where nothing is stored; where several tests share one broker, the URL
-     * of that: topics and names are unique to each case. */
+    /* Where there is no broker: write a URL of a place where nothing is stored. */
     void (*url)(char *url, size_t size);
-    /* Write a URL to which no connection can be made; NULL = there is none. */
+    /* And one to which no connection can be made; NULL = there is none. */
     void (*dead_url)(char *url, size_t size);
+    const conf_network *network; /* NULL = there is no broker */
+    /* An expiry is rounded up to a multiple of this many milliseconds; 0 = it is not. */
+    int64_t expiry_step;
 } conf_adapter;
 
 /* One run of one case. */
@@ -45,17 +71,22 @@ typedef struct conf {
     kit_net net_storage;
     pubsub_caps caps;
     char url[CONF_URL_MAX];
+    char behind[CONF_URL_MAX]; /* fault cases: the same broker through the proxy */
+    kit_proxy *proxy;          /* fault cases; as new at the beginning */
     char unique[32];
     kit_list texts;  /* of conf_text */
     uint64_t proven; /* beyond what the case's row says */
     kit_child children[4];
+    /* Called at the end, however the case ends, before the clients are freed; NULL = nothing. */
+    void (*undo)(void *ctx);
+    void *undo_ctx;
 } conf;
 
 typedef struct conf_case {
     const char *name;
-    unsigned modes;
+    unsigned modes;  /* CONF_*, with CONF_LOAD or CONF_FAULT */
     uint64_t needs;  /* features without which it is skipped */
-    uint64_t proves; /* features it proves when it passes */
+    uint64_t proves; /* features it proves when it passes, as far as they are offered */
     void (*run)(conf *t);
 } conf_case;
 
@@ -83,7 +114,13 @@ int conf_main(const conf_adapter *adapter, int argc, char **argv);
 bool conf_offers(const conf *t, uint64_t features);
 /* Leave the case as skipped, saying why. */
 void conf_skip(const conf *t, const char *why);
+/* It proves these too: that they work, or where they are refused, that they are. */
 void conf_proves(conf *t, uint64_t features);
+/* Write a URL to which no connection can be made; skips the case where there is none. */
+void conf_dead_url(conf *t, char *url, size_t size);
+/* Fault cases: kill -9 of the broker; and start it again, or stop it in good order and start it. */
+void conf_kill_broker(conf *t);
+void conf_restart_broker(conf *t);
 
 /* A printed text that lives as long as the case. */
 const char *conf_text(conf *t, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -119,5 +119,40 @@ static int confirm(int argc, char **argv)
     }
 }
 
-const kit_role conf_roles[] = {
-    {"consume", consume}, {"produce", produce}, {"confirm", confirm}, {NULL, NULL}};
+/* serve URL TOPIC: say "ready", answer each request with "re:" and its payload. To be killed. */
+static int serve(int argc, char **argv)
+{
+    pubsub_client *client = open_client(argv[0]);
+    pubsub_subscription *sub = NULL;
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    (void)argc;
+    if (pubsub_client_subscribe(client, argv[1], NULL, NULL, NULL, &sub, &error) != PUBSUB_OK ||
+        pubsub_subscription_wait(sub, kit_ms(KIT_PATIENCE), NULL, &error) != PUBSUB_OK) {
+        kit_say("refused %s %s", pubsub_err_name(error.code), error.text);
+        return 91;
+    }
+    kit_say("ready");
+    for (;;) {
+        char text[96];
+        pubsub_message *message = NULL;
+        pubsub_publication answer = PUBSUB_PUBLICATION_INIT;
+        if (pubsub_subscription_next(sub, PUBSUB_FOREVER, &message, &error) != PUBSUB_OK) {
+            return 92;
+        }
+        pubsub_bytes payload = pubsub_message_payload(message);
+        (void)snprintf(text, sizeof(text), "re:%.*s", (int)payload.len,
+                       payload.len > 0 ? (const char *)payload.data : "");
+        answer.payload = pubsub_bytes_of(text);
+        if (pubsub_message_reply(message, &answer, PUBSUB_FOREVER, &error) != PUBSUB_OK) {
+            return 95;
+        }
+        (void)pubsub_message_ack(message);
+        pubsub_message_unref(message);
+    }
+}
+
+const kit_role conf_roles[] = {{"serve", serve},
+                               {"consume", consume},
+                               {"produce", produce},
+                               {"confirm", confirm},
+                               {NULL, NULL}};

@@ -134,6 +134,7 @@ static void a_new_member_takes_part(conf *t)
     assert_int_equal(kit_count(members[1]), COUNT - 4);
 }
 
+/* Where a broker cannot see it, the note of the cell has to say so. */
 static void members_with_other_patterns_are_refused(conf *t)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
@@ -141,7 +142,10 @@ static void members_with_other_patterns_are_refused(conf *t)
     pubsub_err result = PUBSUB_OK;
     (void)kit_subscribe(conf_peer(t), conf_topic(t, "a"), options);
     result = kit_try_subscribe(conf_peer(t), conf_topic(t, "b"), options, NULL, &error);
-    assert_int_not_equal(result, PUBSUB_OK);
+    if (result == PUBSUB_OK) {
+        KIT_SAYS(t->caps.features[PUBSUB_FEATURE_GROUP].note, "patterns");
+        return;
+    }
     assert_int_not_equal(result, PUBSUB_ETIMEDOUT);
     assert_true(error.text[0] != '\0');
 }
@@ -201,7 +205,11 @@ static void durable_keeps_what_comes_meanwhile(conf *t)
     kit_flush(publisher);
     sub = kit_subscribe(conf_peer(t), topic, options);
     conf_expect_exactly(t, sub, "m", 100);
-    assert_int_equal(kit_count(sub), 100);
+    for (size_t i = 0; i < kit_count(sub); i++) {
+        /* What was handled before comes again only where messages cannot be acknowledged. */
+        bool again = conf_number(kit_at(sub, i), "before") != SIZE_MAX;
+        assert_true(!again || (!conf_offers(t, F(ACK)) && kit_at(sub, i)->redelivered));
+    }
 }
 
 static void durable_group_keeps_what_comes_meanwhile(conf *t)
@@ -261,16 +269,45 @@ static void a_position_wins_over_from_unless_reset(conf *t)
     conf_expect_exactly(t, sub, "m", 10);
 }
 
+/* Where the broker lets the second take over, one of the two loses: it is told, gets nothing more, and
+ * its client lives on. (Where the broker tells nobody why, it may be either.) */
+static void check_taken_over(conf *t, kit_sub *first, kit_sub *second, const char *topic)
+{
+    const char *other = conf_topic(t, "other");
+    const kit_event *event = NULL;
+    kit_sub *winner = second;
+    kit_sub *loser = first;
+    kit_sub *beside = NULL;
+    size_t before = 0;
+    KIT_AWAIT(t->net, kit_events_of(first->peer, PUBSUB_EVENT_REFUSED) +
+                              kit_events_of(second->peer, PUBSUB_EVENT_REFUSED) >=
+                          1);
+    if (kit_events_of(second->peer, PUBSUB_EVENT_REFUSED) > 0) {
+        winner = first;
+        loser = second;
+    }
+    event = kit_event_find(loser->peer, PUBSUB_EVENT_REFUSED, 0);
+    KIT_ERR(PUBSUB_ETAKEN, event->error.code);
+    assert_true(event->error.text[0] != '\0');
+    before = kit_count(loser);
+    conf_fence(t, winner->peer, topic, winner);
+    assert_int_equal(kit_count(loser), before);
+    beside = kit_subscribe(loser->peer, other, NULL);
+    conf_fence(t, loser->peer, other, beside);
+    assert_int_equal(kit_events_of(winner->peer, PUBSUB_EVENT_REFUSED), 0);
+}
+
 static void a_durable_name_has_one_holder(conf *t)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
     const char *topic = conf_topic(t, "a");
     const char *options = conf_text(t, "durable=%s", conf_name(t, "d"));
     kit_sub *first = kit_subscribe(conf_peer(t), topic, options);
-    pubsub_err result = kit_try_subscribe(conf_peer(t), topic, options, NULL, &error);
+    kit_sub *second = kit_subscribe_later(conf_peer(t), topic, options, NULL, NULL);
+    pubsub_err result =
+        pubsub_subscription_wait(second->handle, kit_ms(KIT_PATIENCE), NULL, &error);
     if (result == PUBSUB_OK) {
-        /* Where the broker lets the second take over, the first is told. */
-        KIT_AWAIT(t->net, kit_events_of(first->peer, PUBSUB_EVENT_REFUSED) == 1);
+        check_taken_over(t, first, second, topic);
         return;
     }
     KIT_ERR(PUBSUB_EBUSY, result);
@@ -332,7 +369,7 @@ const conf_case conf_groups[] = {
     CONF_CASE(a_group_over_a_pattern, CONF_ALL, F(GROUP) | F(PATTERNS), F(GROUP)),
     CONF_CASE(when_a_member_leaves_the_others_go_on, CONF_ALL, F(GROUP) | F(ACK), F(GROUP)),
     CONF_CASE(a_new_member_takes_part, CONF_ALL, F(GROUP) | F(ACK), F(GROUP)),
-    CONF_CASE(members_with_other_patterns_are_refused, CONF_ALL, F(GROUP), 0),
+    CONF_CASE(members_with_other_patterns_are_refused, CONF_ALL, F(GROUP), F(GROUP)),
     CONF_CASE(group_members_in_other_processes, CONF_POLLED, F(GROUP), F(GROUP)),
     CONF_CASE(durable_keeps_what_comes_meanwhile, CONF_ALL, F(DURABLE), F(DURABLE)),
     CONF_CASE(durable_group_keeps_what_comes_meanwhile, CONF_ALL, F(DURABLE_GROUP),

@@ -165,10 +165,7 @@ static void every_waiter_gets_the_error_of_a_failed_connect(conf *t)
     pubsub_error error = PUBSUB_ERROR_INIT;
     waiter waiters[WAITERS];
     kit_peer *peer = NULL;
-    if (t->adapter->dead_url == NULL) {
-        conf_skip(t, "every URL can be connected to");
-    }
-    t->adapter->dead_url(url, sizeof(url));
+    conf_dead_url(t, url, sizeof(url));
     peer = kit_peer_new(t->net, url, NULL);
     for (size_t i = 0; i < WAITERS; i++) {
         waiters[i] = (waiter){.client = peer->client, .error = PUBSUB_ERROR_INIT};
@@ -193,10 +190,7 @@ static void failed_connect_closes_and_says_why(conf *t)
     kit_peer *peer = NULL;
     const kit_event *event = NULL;
     pubsub_err result = PUBSUB_OK;
-    if (t->adapter->dead_url == NULL) {
-        conf_skip(t, "every URL can be connected to");
-    }
-    t->adapter->dead_url(url, sizeof(url));
+    conf_dead_url(t, url, sizeof(url));
     peer = kit_peer_new(t->net, url, NULL);
     result = pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), &error);
     assert_int_not_equal(result, PUBSUB_OK);
@@ -217,10 +211,7 @@ static void failed_connect_fails_subscriptions_and_publishes(conf *t)
     pubsub_publication pub = kit_publication(conf_topic(t, "a"), "x");
     kit_peer *peer = NULL;
     kit_sub *sub = NULL;
-    if (t->adapter->dead_url == NULL) {
-        conf_skip(t, "every URL can be connected to");
-    }
-    t->adapter->dead_url(url, sizeof(url));
+    conf_dead_url(t, url, sizeof(url));
     peer = kit_peer_new(t->net, url, NULL);
     assert_int_not_equal(
         pubsub_client_publish_wait(peer->client, &pub, kit_ms(KIT_PATIENCE), &receipt, &error),

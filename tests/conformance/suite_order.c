@@ -167,10 +167,11 @@ static void every_key_keeps_its_order_in_a_group(conf *t)
 }
 
 const conf_case conf_order[] = {
-    CONF_CASE(one_publisher_keeps_its_order, CONF_ALL, 0, 0),
-    CONF_CASE(each_of_several_publishers_keeps_its_order, CONF_THREADS, 0, 0),
-    CONF_CASE(every_topic_under_a_pattern_keeps_its_order, CONF_ALL, F(PATTERNS), 0),
-    CONF_CASE(every_key_keeps_its_order, CONF_ALL, F(KEY) | F(ORDER_KEY), F(KEY) | F(ORDER_KEY)),
+    CONF_CASE(one_publisher_keeps_its_order, CONF_ALL | CONF_LOAD, 0, 0),
+    CONF_CASE(each_of_several_publishers_keeps_its_order, CONF_THREADS | CONF_LOAD, 0, 0),
+    CONF_CASE(every_topic_under_a_pattern_keeps_its_order, CONF_ALL | CONF_LOAD, F(PATTERNS), 0),
+    CONF_CASE(every_key_keeps_its_order, CONF_ALL | CONF_LOAD, F(KEY) | F(ORDER_KEY),
+              F(KEY) | F(ORDER_KEY)),
     CONF_CASE(every_key_keeps_its_order_in_a_group, CONF_ALL,
               F(GROUP) | F(KEY) | F(ORDER_KEY_GROUP) | F(ATTEMPTS), F(ORDER_KEY_GROUP)),
     CONF_END};

@@ -133,6 +133,24 @@ static bool is_refused(const conf *t, const asking *one)
     return t->caps.features[one->feature].support == PUBSUB_REFUSED;
 }
 
+/* Asked for by neither, and degrade=allow has nothing less to give. */
+static void refused_request_is_refused_by_name(conf *t)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_message *reply = NULL;
+    kit_peer *peer = conf_peer_with(t, "degrade=allow");
+    pubsub_publication pub = kit_publication(conf_topic(t, "a"), "x");
+    if (conf_offers(t, F(REQUEST_REPLY))) {
+        conf_skip(t, "requests are offered");
+    }
+    KIT_ERR(PUBSUB_ENOTSUP,
+            pubsub_client_request(peer->client, &pub, kit_ms(KIT_PATIENCE), &reply, &error));
+    KIT_SAYS(error.text, pubsub_feature_name(PUBSUB_FEATURE_REQUEST_REPLY));
+    KIT_SAYS(error.text, t->adapter->name);
+    assert_int_equal(pubsub_client_state(peer->client), PUBSUB_STATE_IDLE);
+    conf_proves(t, F(REQUEST_REPLY));
+}
+
 static void refused_features_are_refused_by_name(conf *t)
 {
     kit_peer *peer = conf_peer(t);
@@ -280,6 +298,7 @@ static void bad_values_are_refused_at_once(conf *t)
 
 const conf_case conf_refusals[] = {
     CONF_CASE(refused_features_are_refused_by_name, CONF_POLLED, 0, 0),
+    CONF_CASE(refused_request_is_refused_by_name, CONF_POLLED, 0, 0),
     CONF_CASE(degrade_accepts_less_and_is_told, CONF_POLLED, 0, 0),
     CONF_CASE(degraded_qos_is_told, CONF_POLLED, 0, 0),
     CONF_CASE(grants_say_what_caps_say, CONF_POLLED, 0, 0),

@@ -101,6 +101,20 @@ static void bad_positions_are_refused(conf *t)
     }
 }
 
+/* Such a text cannot be read, so what is refused is the option; the adapter is named. */
+static void positions_are_refused_where_there_are_none(conf *t)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_err result = PUBSUB_OK;
+    if (conf_offers(t, F(FROM_POSITION))) {
+        conf_skip(t, "there are positions");
+    }
+    result = kit_try_subscribe(conf_peer(t), conf_topic(t, "a"), "from=e1-5", NULL, &error);
+    assert_true(result == PUBSUB_EOPTION || result == PUBSUB_ENOTSUP);
+    KIT_SAYS(error.text, t->adapter->name);
+    conf_proves(t, F(FROM_POSITION));
+}
+
 static void from_a_time(conf *t)
 {
     const char *topic = conf_topic(t, "a");
@@ -127,10 +141,12 @@ static void from_a_time(conf *t)
 
 const conf_case conf_replay[] = {
     CONF_CASE(every_late_subscriber_gets_the_history, CONF_ALL, F(FROM_EARLIEST), F(FROM_EARLIEST)),
-    CONF_CASE(history_and_stream_join_without_a_seam, CONF_ALL, F(FROM_EARLIEST), F(FROM_EARLIEST)),
+    CONF_CASE(history_and_stream_join_without_a_seam, CONF_ALL | CONF_LOAD, F(FROM_EARLIEST),
+              F(FROM_EARLIEST)),
     CONF_CASE(history_over_a_pattern, CONF_ALL, F(FROM_EARLIEST) | F(PATTERNS), F(FROM_EARLIEST)),
     CONF_CASE(stopping_at_one_and_going_on_behind_it, CONF_ALL, F(FROM_POSITION), F(FROM_POSITION)),
     CONF_CASE(going_on_behind_the_last_one, CONF_ALL, F(FROM_POSITION), F(FROM_POSITION)),
     CONF_CASE(bad_positions_are_refused, CONF_POLLED, F(FROM_POSITION), 0),
+    CONF_CASE(positions_are_refused_where_there_are_none, CONF_THREAD, 0, 0),
     CONF_CASE(from_a_time, CONF_ALL, F(FROM_TIME), F(FROM_TIME)),
     CONF_END};

@@ -143,6 +143,23 @@ static void inner_multi_matches_as_the_table_says(conf *t)
     check_table(t, inner_rows, LEN(inner_rows));
 }
 
+/* A wildcard sign inside a level and control characters are all that a broker may refuse, and then the
+ * call itself does. */
+static bool topic_is_refused(kit_peer *peer, const char *topic)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_publication pub = kit_publication(topic, "probe");
+    pubsub_err result =
+        pubsub_client_publish_wait(peer->client, &pub, kit_ms(KIT_PATIENCE), NULL, &error);
+    if (result != PUBSUB_OK && strpbrk(topic, "+#\t") != NULL) {
+        KIT_ERR(PUBSUB_ETOPIC, result);
+        assert_true(error.text[0] != '\0');
+        return true;
+    }
+    KIT_OK(result, &error);
+    return false;
+}
+
 static void literal_topics_of_all_kinds(conf *t)
 {
     static const char *const topics[] = {"my test topic",
@@ -178,12 +195,18 @@ static void literal_topics_of_all_kinds(conf *t)
     kit_peer *peer = conf_peer(t);
     kit_sub *subs[LEN(topics)];
     for (size_t i = 0; i < LEN(topics); i++) {
-        subs[i] = kit_subscribe(peer, conf_topic(t, topics[i]), NULL);
+        const char *topic = conf_topic(t, topics[i]);
+        subs[i] = topic_is_refused(peer, topic) ? NULL : kit_subscribe(peer, topic, NULL);
     }
     for (size_t i = 0; i < LEN(topics); i++) {
-        (void)kit_store_text(peer, conf_topic(t, topics[i]), topics[i]);
+        if (subs[i] != NULL) {
+            (void)kit_store_text(peer, conf_topic(t, topics[i]), topics[i]);
+        }
     }
     for (size_t i = 0; i < LEN(topics); i++) {
+        if (subs[i] == NULL) {
+            continue;
+        }
         conf_fence(t, peer, conf_topic(t, topics[i]), subs[i]);
         assert_int_equal(kit_count(subs[i]), 2);
         assert_true(kit_is(kit_at(subs[i], 0)->payload, topics[i]));

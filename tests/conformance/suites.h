@@ -16,10 +16,13 @@ extern const conf_case conf_payloads[];
 extern const conf_case conf_refusals[];
 extern const conf_case conf_ack[];
 extern const conf_case conf_groups[];
+extern const conf_case conf_request[];
 extern const conf_case conf_retained[];
 extern const conf_case conf_replay[];
 extern const conf_case conf_close[];
 extern const conf_case conf_limits[];
 extern const conf_case conf_crash[];
+extern const conf_case conf_once[];
+extern const conf_case conf_faults[];
 
 #endif

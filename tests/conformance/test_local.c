@@ -22,6 +22,6 @@ static void dead_place(char *url, size_t size)
 
 int main(int argc, char **argv)
 {
-    static const conf_adapter local = {"local", fresh_place, dead_place};
+    static const conf_adapter local = {.name = "local", .url = fresh_place, .dead_url = dead_place};
     return conf_main(&local, argc, argv);
 }

@@ -195,7 +195,7 @@ static void stop_rest(void)
 }
 
 /* PUBSUB_TEST_BROKERS, when set, lists the kinds this run is about. */
-static bool asked_for(const char *kind)
+bool kit_broker_asked(const char *kind)
 {
     const char *kinds = getenv("PUBSUB_TEST_BROKERS");
     size_t len = strlen(kind);
@@ -228,7 +228,7 @@ bool kit_broker_installed(const char *kind)
     char text[256];
     size_t len = 0;
     const char *const arguments[] = {"check", kind, NULL};
-    return asked_for(kind) && run(arguments, text, sizeof(text), &len) == 0;
+    return kit_broker_asked(kind) && run(arguments, text, sizeof(text), &len) == 0;
 }
 
 static void free_broker(kit_broker *broker)
@@ -266,7 +266,7 @@ static kit_broker *new_broker(const char *kind)
 kit_broker *kit_broker_start_with(const char *kind, const char *variants,
                                   const char *const *settings)
 {
-    if (!asked_for(kind)) {
+    if (!kit_broker_asked(kind)) {
         print_message("%s was not asked for: skipped\n", kind);
         skip();
     }
@@ -405,14 +405,25 @@ static const struct shared {
               {"kafka", "PUBSUB_TEST_KAFKA_URL", "generous"}};
 static kit_broker *own[sizeof(shared) / sizeof(shared[0])];
 
-const char *kit_broker_shared(const char *kind)
+const char *kit_broker_given(const char *kind)
 {
     for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
         if (strcmp(shared[i].kind, kind) == 0) {
             const char *url = getenv(shared[i].variable);
-            if (url != NULL && url[0] != '\0') {
-                return url;
-            }
+            return url != NULL && url[0] != '\0' ? url : NULL;
+        }
+    }
+    return NULL;
+}
+
+const char *kit_broker_shared(const char *kind)
+{
+    const char *given = kit_broker_given(kind);
+    if (given != NULL) {
+        return given;
+    }
+    for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+        if (strcmp(shared[i].kind, kind) == 0) {
             if (own[i] == NULL) {
                 own[i] = kit_broker_start(kind, shared[i].variants);
             }

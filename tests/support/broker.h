@@ -53,5 +53,9 @@ pid_t kit_broker_pid(const kit_broker *broker);
 const char *kit_broker_shared(const char *kind);
 /* Whether a kind is installed and asked for, without skipping anything. */
 bool kit_broker_installed(const char *kind);
+/* Whether the run is about this kind at all. */
+bool kit_broker_asked(const char *kind);
+/* The shared URL that the environment gives, NULL = it gives none. */
+const char *kit_broker_given(const char *kind);
 
 #endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "conformance/conf_report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static FILE *report;
+
+static const char *const results[] = {"FAIL", "pass", "refused", "skipped"};
+
+void conf_report_open(const char *adapter)
+{
+    const char *dir = getenv("PUBSUB_CONFORMANCE_REPORT");
+    char path[4200];
+    if (dir == NULL || dir[0] == '\0') {
+        return;
+    }
+    (void)snprintf(path, sizeof(path), "%s/%s.tsv", dir, adapter);
+    report = fopen(path, "we");
+    if (report == NULL) {
+        perror(path);
+        return;
+    }
+    (void)fprintf(report, "adapter\t%s\n", adapter);
+}
+
+/* Each line is out before the next case runs, and no child process writes it a second time. */
+static void end_line(void)
+{
+    (void)fflush(report);
+}
+
+void conf_report_case(const char *suite, const char *name, const char *mode, conf_result result,
+                      const char *why)
+{
+    if (report != NULL) {
+        (void)fprintf(report, "case\t%s.%s\t%s\t%s\t%s\n", suite, name, mode, results[result], why);
+        end_line();
+    }
+}
+
+void conf_report_feature(pubsub_feature feature, const pubsub_cap *cap, const char *verdict,
+                         unsigned cases)
+{
+    if (report != NULL) {
+        (void)fprintf(report, "feature\t%s\t%s\t%s\t%u\t%s\n", pubsub_feature_name(feature),
+                      pubsub_support_name(cap->support), verdict, cases, cap->note);
+        end_line();
+    }
+}
+
+void conf_report_caps(const pubsub_caps *caps)
+{
+    static const char *const worth[] = {"none", "received", "written", "durable", "replicated"};
+    if (report != NULL) {
+        (void)fprintf(report, "confirm\t%s\t%s\n", caps->confirm < 5 ? worth[caps->confirm] : "?",
+                      caps->confirm_note != NULL ? caps->confirm_note : "");
+        (void)fprintf(report, "max\t%" PRIu64 "\t%" PRIu32 "\n", caps->max_payload,
+                      caps->max_topic);
+        end_line();
+    }
+}
+
+void conf_report_close(void)
+{
+    if (report != NULL) {
+        (void)fputs("end\n", report);
+        (void)fclose(report);
+        report = NULL;
+    }
+}
