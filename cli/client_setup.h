@@ -5,7 +5,9 @@
 /* From flags, environment, profile and configuration file to a broker URL and options.
  * Precedence: flag > environment > profile > file > built-in. */
 
+#include "config.h"
 #include "opt.h"
+#include "origin.h"
 
 #include <pubsub/client.h>
 
@@ -17,6 +19,11 @@ typedef struct cli_setup {
     pubsub_options *subscribe; /* what -X and the file say for subscriptions */
     pubsub_options *publish;   /* the same for publishes */
     int64_t timeout_ms;        /* --timeout; -1 = no limit */
+    cli_origins origins;       /* where the options come from */
+    cli_origin url_from;       /* where the URL comes from */
+    char *profile;             /* the profile in use, NULL = none */
+    cli_origin profile_from;   /* who named it */
+    char *config_path;         /* the configuration file, NULL = none */
     bool broker_given;         /* somebody named a broker; otherwise url is the built-in local: */
 } cli_setup;
 
@@ -25,6 +32,13 @@ typedef struct cli_setup {
  * command is over. broker overrides -b; NULL = as the flags say. */
 int cli_setup_init(cli_setup *setup, const cli_args *args, const char *broker, bool *done);
 void cli_setup_fini(cli_setup *setup);
+
+/* Only the configuration file: *path is NULL when there is none. cli_setup_config_fini is fine in
+ * all cases. cli_setup_profile says which profile flags, environment and file choose, whether it
+ * exists or not; NULL = none. */
+int cli_setup_config(const cli_args *args, cli_config *config, char **path);
+void cli_setup_config_fini(cli_config *config, char *path);
+const char *cli_setup_profile(const cli_args *args, const cli_config *config);
 
 /* Make a client. Errors have been printed; returns CLI_EXIT_OK or an exit code. */
 int cli_setup_client(const cli_setup *setup, pubsub_client **out);

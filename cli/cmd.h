@@ -23,6 +23,7 @@ typedef struct cli_command {
     int (*run)(const cli_args *args); /* returns an exit code */
     const char *more_title;           /* a further part of the help, NULL = none */
     const char *more;                 /* its text: lines that are shown as they are */
+    const char *words;                /* what the first argument may be, "a|b"; NULL = anything */
 } cli_command;
 
 extern const cli_command cli_commands[];
@@ -38,10 +39,21 @@ bool cli_option_is_shadowed(const cli_command *command, const cli_option *row);
 
 int cmd_pub(const cli_args *args);
 int cmd_sub(const cli_args *args);
+int cmd_request(const cli_args *args);
+int cmd_reply(const cli_args *args);
 int cmd_caps(const cli_args *args);
+int cmd_config(const cli_args *args);
 int cmd_version(const cli_args *args);
 int cmd_help(const cli_args *args);
 int cmd_completion(const cli_args *args);
+
+/* request and reply bring their own rows and texts. */
+extern const cli_option cli_request_options[];
+extern const cli_example cli_request_examples[];
+extern const char *const cli_request_description;
+extern const cli_option cli_reply_options[];
+extern const cli_example cli_reply_examples[];
+extern const char *const cli_reply_description;
 
 /* bench brings its own rows and texts. */
 int cmd_bench(const cli_args *args);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "client_setup.h"
 #include "cmd.h"
+#include "message_flags.h"
 #include "output.h"
 #include "pub_source.h"
 #include "say.h"
@@ -44,43 +45,13 @@ typedef struct pub_run {
 
 /* ---- what the flags say -------------------------------------------------------------------- */
 
-/* "NAME: VALUE" or "NAME=VALUE", whichever separator comes first. */
-static int read_header(const char *text, pubsub_header *out)
-{
-    size_t len = strcspn(text, ":=");
-    const char *value = text + len + 1;
-
-    if (text[len] == '\0' || len == 0) {
-        return cli_usage("-H %s: write 'NAME: VALUE' or NAME=VALUE", text);
-    }
-    if (text[len] == ':' && *value == ' ') {
-        value++;
-    }
-    out->name = (pubsub_bytes){text, len};
-    out->value = pubsub_bytes_of(value);
-    return CLI_EXIT_OK;
-}
-
 static int read_headers(pub_run *run)
 {
-    size_t count = cli_count(run->args, "header");
-
-    if (count > PUBSUB_HEADERS_MAX) {
-        return cli_usage("more than %d headers", PUBSUB_HEADERS_MAX);
-    }
-    if (count > 0 && cli_flag(run->args, "jsonl")) {
+    if (cli_count(run->args, "header") > 0 && cli_flag(run->args, "jsonl")) {
         return cli_usage("-H cannot be added to --jsonl: the lines bring their headers");
     }
-    for (size_t i = 0; i < count; i++) {
-        int code = read_header(cli_at(run->args, "header", i), &run->headers[i]);
-
-        if (code != CLI_EXIT_OK) {
-            return code;
-        }
-    }
     run->base.headers = run->headers;
-    run->base.header_count = count;
-    return CLI_EXIT_OK;
+    return cli_headers_read(run->args, run->headers, &run->base.header_count);
 }
 
 /* "100", "100/s", "6000/m", "1.5/h". */

@@ -56,8 +56,8 @@ static void on_subscribed(sub_run *run, sub_topic *topic, const pubsub_event *ev
 
 static void on_refused(sub_run *run, sub_topic *topic, const pubsub_event *event)
 {
-    if (topic->refused) {
-        return;
+    if (topic->refused || run->taken == run->limit) {
+        return; /* all that was wanted may come before the broker says that it is subscribed */
     }
     topic->refused = true;
     run->refused++;

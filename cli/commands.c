@@ -34,8 +34,9 @@ const cli_option cli_broker_options[] = {
      .kind = CLI_TEXT,
      .flags = CLI_FILE,
      .arg = "FILE",
-     .def_note = "$XDG_CONFIG_HOME/pubsub/config, else ~/.config/pubsub/config",
-     .help = "configuration file: lines key = value, profiles as [profile NAME]"},
+     .def_note = "$PUBSUB_CONFIG, else see pubsub config path",
+     .help = "configuration file: lines key = value, profiles as [profile NAME]; see pubsub config "
+             "--help"},
     {.name = "option",
      .letter = 'X',
      .kind = CLI_LIST,
@@ -52,13 +53,13 @@ const cli_option cli_broker_options[] = {
      .kind = CLI_TEXT,
      .flags = CLI_FILE,
      .arg = "FILE",
-     .def_note = "$PUBSUB_PASSWORD holds the password itself",
+     .def_note = "$PUBSUB_PASSWORD_FILE; $PUBSUB_PASSWORD holds the password itself",
      .help = "read the password from the first line of a file"},
     {.name = "askpass", .help = "ask for the password on the terminal"},
     {.name = "password",
      .kind = CLI_TEXT,
      .arg = "TEXT",
-     .help = "the password; other users of the machine can see it, so better use --password-file"},
+     .help = "the password; it stays in the shell's history, so better use --password-file"},
     {.name = "client-id",
      .letter = 'i',
      .kind = CLI_TEXT,
@@ -462,6 +463,40 @@ static const cli_example caps_examples[] = {
     {NULL, NULL},
 };
 
+static const cli_option config_options[] = {
+    {.name = "origin",
+     .heading = "What to show",
+     .help = "show: where each value comes from: default, file, profile, environment, URL or flag"},
+    {.name = "defaults",
+     .flags = CLI_NEGATABLE,
+     .def = "yes",
+     .help = "show: also what nobody set"},
+    {.name = "json", .letter = 'j', .alias = "jsonl", .help = "in one line of JSON"},
+    {.name = NULL},
+};
+
+static const cli_example config_examples[] = {
+    {"pubsub config show --origin -b prod", "what the profile prod comes to, and why"},
+    {"pubsub config list", "the profiles; * is the one in use"},
+    {"pubsub config path", "where the configuration file is looked for"},
+    {NULL, NULL},
+};
+
+static const char config_file_help[] =
+    "# what stands before the first part holds for every profile\n"
+    "# the profile in use when nobody names one; without it [profile default]\n"
+    "profile = dev\n"
+    "# any option of `pubsub pub -X list`\n"
+    "connect_timeout = 10s\n"
+    "\n"
+    "[profile dev]\n"
+    "broker = mqtt://localhost\n"
+    "\n"
+    "[profile prod]\n"
+    "broker = mqtts://me@broker.example\n"
+    "# beside this file, or ~/... or /...\n"
+    "password_file = prod.password\n";
+
 static const cli_option version_options[] = {
     {.name = "json", .letter = 'j', .heading = "What to show", .help = "as one JSON object"},
     {.name = NULL},
@@ -522,6 +557,20 @@ const cli_command cli_commands[] = {
      .run = cmd_sub,
      .more_title = "FORMATS",
      .more = format_help},
+    {.name = "request",
+     .synopsis = "TOPIC [BODY]",
+     .summary = "ask and print the answer",
+     .options = cli_request_options,
+     .shared = cli_broker_options,
+     .examples = cli_request_examples,
+     .run = cmd_request},
+    {.name = "reply",
+     .synopsis = "TOPIC [BODY]",
+     .summary = "answer requests",
+     .options = cli_reply_options,
+     .shared = cli_broker_options,
+     .examples = cli_reply_examples,
+     .run = cmd_reply},
     {.name = "bench",
      .summary = "measure throughput and latency",
      .options = cli_bench_options,
@@ -538,6 +587,24 @@ const cli_command cli_commands[] = {
      .shared = cli_broker_options,
      .examples = caps_examples,
      .run = cmd_caps},
+    {.name = "config",
+     .synopsis = "[show|path|list]",
+     .summary = "settings, profiles and where they come from",
+     .description =
+         "show, also without a word, writes the settings that hold with these flags, this "
+         "environment and this configuration file; what is secret is masked. path lists the "
+         "places of the configuration file, the first that exists is used. list writes the "
+         "profiles and their brokers.\n\n"
+         "Flags win over the URL, the URL over the environment, the environment over a profile, a "
+         "profile over the rest of the file. A password is used only for the user named beside it, "
+         "and one of the file only for brokers of the file.",
+     .options = config_options,
+     .shared = cli_broker_options,
+     .examples = config_examples,
+     .run = cmd_config,
+     .more_title = "CONFIGURATION FILE",
+     .more = config_file_help,
+     .words = "show|path|list"},
     {.name = "version",
      .summary = "version and what is built in",
      .options = version_options,
@@ -557,7 +624,8 @@ const cli_command cli_commands[] = {
      .options = no_options,
      .shared = cli_plain_options,
      .examples = completion_examples,
-     .run = cmd_completion},
+     .run = cmd_completion,
+     .words = "bash|zsh|fish"},
     {.name = NULL},
 };
 
@@ -570,7 +638,10 @@ const char *cli_command_synopsis(const cli_command *command)
 
 const char *cli_command_description(const cli_command *command)
 {
-    return command->run == cmd_bench ? cli_bench_description : command->description;
+    return command->run == cmd_bench     ? cli_bench_description
+           : command->run == cmd_request ? cli_request_description
+           : command->run == cmd_reply   ? cli_reply_description
+                                         : command->description;
 }
 
 bool cli_option_is_shadowed(const cli_command *command, const cli_option *row)

@@ -3,12 +3,14 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct config_parser {
     cli_config *config;
@@ -22,8 +24,7 @@ typedef struct config_parser {
 
 static bool fail(config_parser *parser, const char *what)
 {
-    (void)snprintf(parser->err, parser->err_size, "%s line %zu: %s", parser->name, parser->line,
-                   what);
+    (void)snprintf(parser->err, parser->err_size, "%s:%zu: %s", parser->name, parser->line, what);
     return false;
 }
 
@@ -124,7 +125,12 @@ bool cli_config_parse(cli_config *config, const char *text, const char *name, ch
     if (config->text == NULL) {
         return fail(&parser, "out of memory");
     }
-    for (at = config->text; at != NULL;) {
+    config->size = strlen(config->text);
+    at = config->text;
+    if (strncmp(at, "\xEF\xBB\xBF", 3) == 0) {
+        at += 3; /* some editors begin UTF-8 so */
+    }
+    while (at != NULL) {
         char *next = strchr(at, '\n');
 
         if (next != NULL) {
@@ -182,20 +188,31 @@ out:
 void cli_config_fini(cli_config *config)
 {
     pubsub__free(config->entries);
+    if (config->text != NULL) {
+        pubsub__wipe(config->text, config->size);
+    }
     pubsub__free(config->text);
     memset(config, 0, sizeof(*config));
 }
 
-const char *cli_config_get(const cli_config *config, const char *profile, const char *key)
+const cli_config_entry *cli_config_find(const cli_config *config, const char *profile,
+                                        const char *key)
 {
     for (size_t i = config->count; i > 0; i--) {
         const cli_config_entry *entry = &config->entries[i - 1];
 
         if (strcmp(entry->profile, profile) == 0 && strcmp(entry->key, key) == 0) {
-            return entry->value;
+            return entry;
         }
     }
     return NULL;
+}
+
+const char *cli_config_get(const cli_config *config, const char *profile, const char *key)
+{
+    const cli_config_entry *entry = cli_config_find(config, profile, key);
+
+    return entry != NULL ? entry->value : NULL;
 }
 
 bool cli_config_has_profile(const cli_config *config, const char *profile)
@@ -218,4 +235,37 @@ bool cli_config_default_path(char *out, size_t size)
         return false;
     }
     return len > 0 && (size_t)len < size;
+}
+
+static bool add_place(cli_config_place *place, const char *path, const char *why, bool required)
+{
+    int len = snprintf(place->path, sizeof(place->path), "%s", path);
+
+    place->why = why;
+    place->required = required;
+    /* What may not be looked at counts as existing: reading it says what is wrong. */
+    place->exists = access(place->path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    return len > 0 && (size_t)len < sizeof(place->path);
+}
+
+size_t cli_config_places(const char *given, cli_config_place places[CLI_CONFIG_PLACES_MAX])
+{
+    const char *named = getenv("PUBSUB_CONFIG");
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+    char path[PATH_MAX];
+    size_t count = 0;
+
+    if (given != NULL) {
+        return add_place(&places[0], given, "--config", true) ? 1 : 0;
+    }
+    if (named != NULL && named[0] != '\0') {
+        return add_place(&places[0], named, "PUBSUB_CONFIG", true) ? 1 : 0;
+    }
+    if (cli_config_default_path(path, sizeof(path))) {
+        bool by_xdg = xdg != NULL && xdg[0] == '/';
+
+        count += add_place(&places[0], path, by_xdg ? "XDG_CONFIG_HOME" : "HOME", false) ? 1 : 0;
+    }
+    count += add_place(&places[count], CLI_CONFIG_SYSTEM, "system", false) ? 1 : 0;
+    return count;
 }

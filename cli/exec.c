@@ -2,12 +2,12 @@
 #include "exec.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -123,18 +123,78 @@ static char **make_environ(exec_env *env)
     return out;
 }
 
-static void feed(int fd, pubsub_bytes body)
+/* The two ends of a pipe; a command inherits neither but as its stdin or stdout. */
+typedef struct exec_pipe {
+    int read;
+    int write;
+} exec_pipe;
+
+static bool open_pipe(exec_pipe *out)
 {
-    const char *data = body.data;
-    size_t done = 0;
+    int fds[2];
 
-    while (done < body.len) {
-        ssize_t n = write(fd, data + done, body.len - done);
+    if (pipe(fds) != 0) {
+        return false;
+    }
+    (void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    out->read = fds[0];
+    out->write = fds[1];
+    return true;
+}
 
-        if (n > 0) {
-            done += (size_t)n;
-        } else if (n < 0 && errno != EINTR) {
-            break; /* a command need not read its body: EPIPE */
+static void shut(int *fd)
+{
+    if (*fd >= 0) {
+        (void)close(*fd);
+        *fd = -1;
+    }
+}
+
+/* Write what fits; the descriptor is closed when all is written or nobody reads. */
+static void feed(int *fd, pubsub_bytes *body)
+{
+    ssize_t n = body->len > 0 ? write(*fd, body->data, body->len) : 0;
+
+    if (n > 0) {
+        body->data = (const char *)body->data + n;
+        body->len -= (size_t)n;
+    }
+    if (body->len == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+        shut(fd); /* a command need not read its body: EPIPE */
+    }
+}
+
+/* Read some; closed at the end, and when it is too much: the command then ends by SIGPIPE. */
+static void drain(int *fd, pubsub__buf *out, bool *too_much)
+{
+    char chunk[65536];
+    ssize_t n = read(*fd, chunk, sizeof(chunk));
+
+    if (n > 0 && pubsub__buf_add(out, chunk, (size_t)n) != PUBSUB__BUF_OK) {
+        *too_much = true;
+        n = 0;
+    }
+    if (n == 0 || (n < 0 && errno != EINTR)) {
+        shut(fd);
+    }
+}
+
+/* Both at the same time: a command may write before it has read all. */
+static void pump(int in, pubsub_bytes body, int from, pubsub__buf *out, bool *too_much)
+{
+    (void)fcntl(in, F_SETFL, O_NONBLOCK);
+    while (in >= 0 || from >= 0) {
+        struct pollfd fds[2] = {{.fd = in, .events = POLLOUT}, {.fd = from, .events = POLLIN}};
+
+        if (poll(fds, 2, -1) < 0) {
+            continue; /* EINTR: a command that runs is waited for */
+        }
+        if (fds[0].revents != 0) {
+            feed(&in, &body);
+        }
+        if (fds[1].revents != 0) {
+            drain(&from, out, too_much);
         }
     }
 }
@@ -155,7 +215,9 @@ static int spawn(const char *command, int read_fd, int write_fd, char **envp, pi
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawnattr_init(&attributes);
     rc = posix_spawn_file_actions_adddup2(&actions, read_fd, STDIN_FILENO);
-    rc = rc != 0 ? rc : posix_spawn_file_actions_addclose(&actions, write_fd);
+    if (write_fd >= 0) {
+        rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(&actions, write_fd, STDOUT_FILENO);
+    }
     rc = rc != 0 ? rc : posix_spawnattr_setsigdefault(&attributes, &defaults);
     rc = rc != 0 ? rc : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     rc = rc != 0 ? rc : posix_spawn(pid, "/bin/sh", &actions, &attributes, argv, envp);
@@ -164,36 +226,46 @@ static int spawn(const char *command, int read_fd, int write_fd, char **envp, pi
     return rc;
 }
 
-static int run(const char *command, pubsub_bytes body, char **envp)
+/* out NULL: the command writes to our stdout. */
+static int run(const char *command, pubsub_bytes body, char **envp, pubsub__buf *out)
 {
-    int fds[2];
+    exec_pipe in = {-1, -1};
+    exec_pipe answer = {-1, -1};
+    bool too_much = false;
     int status = 0;
     pid_t pid;
     int rc;
 
-    if (pipe(fds) != 0) {
-        return -1;
-    }
-    (void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
-    rc = spawn(command, fds[0], fds[1], envp, &pid);
-    (void)close(fds[0]);
-    if (rc != 0) {
-        (void)close(fds[1]);
+    if (!open_pipe(&in) || (out != NULL && !open_pipe(&answer))) {
+        rc = errno;
+        shut(&in.read);
+        shut(&in.write);
         errno = rc;
         return -1;
     }
-    feed(fds[1], body);
-    (void)close(fds[1]);
+    rc = spawn(command, in.read, answer.write, envp, &pid);
+    shut(&in.read);
+    shut(&answer.write);
+    if (rc != 0) {
+        shut(&in.write);
+        shut(&answer.read);
+        errno = rc;
+        return -1;
+    }
+    pump(in.write, body, answer.read, out, &too_much);
     while (waitpid(pid, &status, 0) < 0) {
         if (errno != EINTR) {
             return -1;
         }
     }
+    if (too_much) {
+        pubsub__buf_reset(out);
+        return 128 + SIGPIPE;
+    }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int cli_exec(const char *command, const cli_view *view)
+int cli_exec_capture(const char *command, const cli_view *view, pubsub__buf *out)
 {
     exec_env env = {.count = 0};
     char **envp;
@@ -205,9 +277,14 @@ int cli_exec(const char *command, const cli_view *view)
     if (envp == NULL) {
         errno = ENOMEM;
     } else {
-        result = run(command, view->payload, envp);
+        result = run(command, view->payload, envp, out);
     }
     pubsub__free(envp);
     pubsub__buf_fini(&env.text);
     return result;
+}
+
+int cli_exec(const char *command, const cli_view *view)
+{
+    return cli_exec_capture(command, view, NULL);
 }

@@ -11,7 +11,8 @@ const cli_exit_row cli_exit_rows[] = {
     {CLI_EXIT_CONNECT, "cannot connect, or the connection was lost and given up"},
     {CLI_EXIT_DENIED, "authentication, authorisation or TLS refused"},
     {CLI_EXIT_UNCONFIRMED, "a message was not confirmed, or was rejected; stderr says how many"},
-    {CLI_EXIT_TIMEOUT, "time is over, or fewer messages arrived than -c asked for"},
+    {CLI_EXIT_TIMEOUT,
+     "time is over, fewer messages arrived than -c asked for, or nobody answered a request"},
     {CLI_EXIT_UNSUPPORTED, "this broker cannot do what was asked"},
     {CLI_EXIT_VERIFY, "a check failed: loss, duplicate, order or content"},
     {CLI_EXIT_INVALID, "bench: objective missed, or the measurement is not valid"},
@@ -45,6 +46,7 @@ int cli_exit_of(pubsub_err code)
     case PUBSUB_ELOST:
         return CLI_EXIT_CONNECT;
     case PUBSUB_ETIMEDOUT:
+    case PUBSUB_ENORESPONDER:
         return CLI_EXIT_TIMEOUT;
     case PUBSUB_EREJECTED:
     case PUBSUB_EFULL:

@@ -12,7 +12,8 @@ static const char help_environment[] =
     "  PUBSUB_BROKER    broker URL or profile, as -b\n"
     "  PUBSUB_PROFILE   profile of the configuration file, as --profile\n"
     "  PUBSUB_USER      user name, as --user\n"
-    "  PUBSUB_PASSWORD  password\n"
+    "  PUBSUB_PASSWORD  password; or PUBSUB_PASSWORD_FILE, a file that holds it\n"
+    "  PUBSUB_CONFIG    configuration file, as --config\n"
     "  PUBSUB_BUS       directory of local:\n"
     "  NO_COLOR         no colors when set\n";
 
@@ -165,13 +166,15 @@ void cli_help_command(FILE *out, const cli_command *command)
 
 void cli_help_overview(FILE *out)
 {
-    fprintf(out, "Usage: pubsub COMMAND [OPTION]... [ARGUMENT]...\n\n"
+    fprintf(out, "Usage: pubsub [OPTION]... COMMAND [OPTION]... [ARGUMENT]...\n\n"
                  "Publish and subscribe on any broker, or on this machine without one.\n\n"
                  "Commands:\n");
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
         fprintf(out, "  %-12s %s\n", row->name, row->summary);
     }
-    fprintf(out, "\n`pubsub COMMAND --help` shows the options of a command.\n\nEnvironment:\n%s",
+    fprintf(out,
+            "\n`pubsub COMMAND --help` shows the options of a command. Those that "
+            "all\ncommands share, such as -b, may also stand before it.\n\nEnvironment:\n%s",
             help_environment);
     fprintf(out, "\nExit codes:\n");
     for (const cli_exit_row *row = cli_exit_rows; row->meaning != NULL; row++) {

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd.h"
 #include "help.h"
+#include "mask.h"
 #include "say.h"
 #include "signals.h"
 
+#include "base/alloc.h"
 #include "base/nearest.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +24,6 @@ static int fail_unknown_command(const char *word)
         pubsub__nearest_offer(&nearest, row->name);
     }
     best = pubsub__nearest_result(&nearest);
-    if (word[0] == '-') {
-        return cli_usage("unknown option %s: options come after the command, see pubsub --help",
-                         word);
-    }
     if (best != NULL) {
         return cli_usage("no command %s: did you mean %s?", word, best);
     }
@@ -79,31 +78,108 @@ static void fill_closed(void)
     }
 }
 
-int main(int argc, char **argv)
+/* An option given before the command, as a word behind it: "--name=value", so that it keeps its
+ * meaning where the command has another use for the letter. */
+static char *as_word(const cli_given *given)
 {
-    static char *no_words[] = {NULL};
-    const cli_command *command;
-    const char *word = argc > 1 ? argv[1] : NULL;
+    const char *no = given->option->kind == CLI_FLAG && given->number == 0 ? "no-" : "";
+    const char *value = given->text != NULL ? given->text : "";
+    size_t size = strlen(given->option->name) + strlen(value) + sizeof("--no-=");
+    char *word = pubsub__alloc(size);
 
-    fill_closed();
-    cli_say_setup(0, CLI_COLOR_AUTO);
-    if (!cli_signals_install()) {
-        cli_error("cannot set up signals: %s", strerror(errno));
-        return CLI_EXIT_FAILED;
+    if (word != NULL) {
+        (void)snprintf(word, size, "--%s%s%s%s", no, given->option->name,
+                       given->text != NULL ? "=" : "", value);
     }
+    return word;
+}
+
+/* `pubsub -b URL pub t m` is `pubsub pub -b URL t m`. What a command has no use for, as version has
+ * none for a broker, is left out: it stands there for whatever command follows. */
+static int run_with(const cli_command *command, const cli_args *leading, int argc, char **argv)
+{
+    size_t room = leading->given_count + (size_t)argc + 1;
+    char **words = pubsub__calloc(room, sizeof(*words));
+    const cli_option *tables[] = {command->options, command->shared, NULL};
+    size_t own = 0;
+    int code = CLI_EXIT_FAILED;
+
+    for (size_t i = 0; words != NULL && i < leading->given_count; i++) {
+        const char *name = leading->given[i].option->name;
+
+        if (cli_option_find(tables, name, strlen(name)) == NULL) {
+            continue;
+        }
+        words[own] = as_word(&leading->given[i]);
+        if (words[own] == NULL) {
+            goto out;
+        }
+        own++;
+    }
+    if (words != NULL) {
+        memcpy(words + own, argv, (size_t)argc * sizeof(*words));
+        code = run(command, (int)own + argc, words);
+    }
+out:
+    for (size_t i = 0; words != NULL && i < own; i++) {
+        pubsub__wipe(words[i], strlen(words[i]));
+        pubsub__free(words[i]);
+    }
+    pubsub__free(words);
+    return code;
+}
+
+static int dispatch(const cli_args *leading, int argc, char **argv)
+{
+    const char *word = argc > 0 ? argv[0] : NULL;
+    const cli_command *command;
+
     if (word == NULL) {
         cli_help_overview(stderr);
         return CLI_EXIT_USAGE;
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        return run(cli_command_find("help"), 0, no_words);
+        return run_with(cli_command_find("help"), leading, 0, argv);
     }
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-        return run(cli_command_find("version"), 0, no_words);
+        return run_with(cli_command_find("version"), leading, 0, argv);
     }
     command = cli_command_find(word);
-    if (command == NULL) {
-        return fail_unknown_command(word);
+    return command != NULL ? run_with(command, leading, argc - 1, argv + 1)
+                           : fail_unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    char **words = cli_words_copy(argc, argv);
+    int count = argc > 0 ? argc - 1 : 0;
+    cli_usage_error err;
+    cli_args leading;
+    int used = 0;
+    int code;
+
+    cli_mask_words(argc, argv);
+    fill_closed();
+    cli_say_setup(0, CLI_COLOR_AUTO);
+    if (words == NULL) {
+        cli_error("out of memory");
+        return CLI_EXIT_FAILED;
     }
-    return run(command, argc - 2, argv + 2);
+    if (!cli_signals_install()) {
+        cli_error("cannot set up signals: %s", strerror(errno));
+        cli_words_free(words);
+        return CLI_EXIT_FAILED;
+    }
+    if (cli_args_parse_leading(&leading, cli_broker_options, count, words + (argc - count), &used,
+                               &err)) {
+        code = dispatch(&leading, count - used, words + (argc - count) + used);
+    } else {
+        code =
+            cli_usage("%s: before the command stand only options that all commands share, those of "
+                      "one command behind it",
+                      err.text);
+    }
+    cli_args_fini(&leading);
+    cli_words_free(words);
+    return code;
 }

@@ -223,27 +223,31 @@ static void man_overview(FILE *out)
 {
     put_title(out, NULL);
     fputs(".Sh NAME\n.Nm pubsub\n.Nd publish and subscribe on any broker\n.Sh SYNOPSIS\n"
-          ".Nm\n.Ar command\n.Op Ar option ...\n.Op Ar argument ...\n.Sh DESCRIPTION\n"
+          ".Nm\n.Op Ar option ...\n.Ar command\n.Op Ar option ...\n.Op Ar argument ...\n.Sh "
+          "DESCRIPTION\n"
           ".Nm\npublishes and subscribes on any broker, or on this machine without one.\n"
           "Each command has a manual page of its own and a\n.Fl \\-help\noption.\n"
+          "Options that all commands share, such as\n.Fl b ,\nmay also stand before it.\n"
           ".Bl -tag -width completion\n",
           out);
     for (const cli_command *row = cli_commands; row->name != NULL; row++) {
         fprintf(out, ".It Cm %s\n%s.\n", row->name, row->summary);
     }
-    fputs(".El\n.Sh ENVIRONMENT\n.Bl -tag -width PUBSUB_PASSWORD\n"
+    fputs(".El\n.Sh ENVIRONMENT\n.Bl -tag -width PUBSUB_PASSWORD_FILE\n"
           ".It Ev PUBSUB_BROKER\nbroker URL or profile, as\n.Fl b .\n"
           ".It Ev PUBSUB_PROFILE\nprofile of the configuration file.\n"
           ".It Ev PUBSUB_USER\nuser name.\n"
           ".It Ev PUBSUB_PASSWORD\npassword.\n"
+          ".It Ev PUBSUB_PASSWORD_FILE\nfile whose first line is the password.\n"
+          ".It Ev PUBSUB_CONFIG\nconfiguration file, as\n.Fl \\-config .\n"
           ".It Ev PUBSUB_BUS\ndirectory of the broker\n.Sq local: .\n"
           ".It Ev NO_COLOR\nno colors when set.\n.El\n"
-          ".Sh FILES\n.Bl -tag -width Ds\n.It Pa ~/.config/pubsub/config\n"
+          ".Sh FILES\n.Bl -tag -width Ds\n.It Pa ~/.config/pubsub/config , /etc/pubsub/config\n"
           "lines\n.Ql key = value ,\nprofiles as\n.Ql [profile NAME] ;\n"
           "keys are\n.Cm broker ,\n.Cm profile ,\n.Cm user ,\n.Cm password_file\n"
           "and the names of all options of the library.\n"
-          "Flags win over the environment, the environment over a profile, a profile over the "
-          "rest of the file.\n.El\n",
+          "Flags win over the URL, the URL over the environment, the environment over a profile, a "
+          "profile over the rest of the file.\nSee\n.Xr pubsub-config 1 .\n.El\n",
           out);
     put_exit_codes(out);
     fputs(".Sh EXAMPLES\n.Bd -literal -offset 2n\npubsub sub 'a/#'\npubsub pub a/b hello\n.Ed\n",

@@ -237,7 +237,7 @@ static bool parse_long(opt_parser *parser, const char *text)
     if (row->kind == CLI_FLAG) {
         if (equals != NULL) {
             (void)snprintf(parser->err->text, sizeof(parser->err->text),
-                           "--%s takes no value: write it without %.80s", row->name, equals);
+                           "--%s takes no value: write it without =", row->name);
             return false;
         }
         add(parser, row, NULL, 1);
@@ -318,11 +318,10 @@ static bool parse_word(opt_parser *parser, const char *word, bool *only_words)
     return parse_short(parser, word);
 }
 
-bool cli_args_parse(cli_args *args, const cli_option *own, const cli_option *shared, int argc,
-                    char **argv, cli_usage_error *err)
+/* A bundle holds at most as many options as it has letters. */
+static bool args_init(cli_args *args, const cli_option *own, const cli_option *shared, int argc,
+                      char **argv, cli_usage_error *err)
 {
-    opt_parser parser = {args, argc, argv, 0, err};
-    bool only_words = false;
     size_t letters = 0;
     size_t tables = 0;
 
@@ -334,7 +333,6 @@ bool cli_args_parse(cli_args *args, const cli_option *own, const cli_option *sha
     if (shared != NULL) {
         args->tables[tables] = shared;
     }
-    /* A bundle holds at most as many options as it has letters. */
     for (int i = 0; i < argc; i++) {
         letters += strlen(argv[i]) + 1;
     }
@@ -342,6 +340,18 @@ bool cli_args_parse(cli_args *args, const cli_option *own, const cli_option *sha
     args->words = pubsub__calloc((size_t)argc + 1, sizeof(*args->words));
     if (args->given == NULL || args->words == NULL) {
         (void)snprintf(err->text, sizeof(err->text), "out of memory");
+        return false;
+    }
+    return true;
+}
+
+bool cli_args_parse(cli_args *args, const cli_option *own, const cli_option *shared, int argc,
+                    char **argv, cli_usage_error *err)
+{
+    opt_parser parser = {args, argc, argv, 0, err};
+    bool only_words = false;
+
+    if (!args_init(args, own, shared, argc, argv, err)) {
         return false;
     }
     while (parser.index < argc) {
@@ -355,6 +365,32 @@ bool cli_args_parse(cli_args *args, const cli_option *own, const cli_option *sha
         }
     }
     return true;
+}
+
+static bool ends_leading(const char *word)
+{
+    static const char *const words[] = {"--help", "-h", "--version", "-V", "--"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return true;
+        }
+    }
+    return word[0] != '-' || word[1] == '\0';
+}
+
+bool cli_args_parse_leading(cli_args *args, const cli_option *options, int argc, char **argv,
+                            int *used, cli_usage_error *err)
+{
+    opt_parser parser = {args, argc, argv, 0, err};
+    bool only_words = false;
+    bool ok = args_init(args, NULL, options, argc, argv, err);
+
+    while (ok && parser.index < argc && !ends_leading(argv[parser.index])) {
+        ok = parse_word(&parser, argv[parser.index++], &only_words);
+    }
+    *used = parser.index;
+    return ok;
 }
 
 void cli_args_fini(cli_args *args)

@@ -72,6 +72,10 @@ typedef struct cli_usage_error {
 bool cli_args_parse(cli_args *args, const cli_option *own, const cli_option *shared, int argc,
                     char **argv, cli_usage_error *err);
 void cli_args_fini(cli_args *args);
+/* The same up to the first word that is no option; *used is how many words were read. Nothing is read
+ * behind --help, --version and -V, which are no options here. */
+bool cli_args_parse_leading(cli_args *args, const cli_option *options, int argc, char **argv,
+                            int *used, cli_usage_error *err);
 
 /* Whether the option was given at all. */
 bool cli_given_any(const cli_args *args, const char *name);

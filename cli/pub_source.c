@@ -3,6 +3,7 @@
 
 #include "codec.h"
 #include "exit.h"
+#include "message_flags.h"
 #include "say.h"
 
 #include "base/clock.h"
@@ -12,7 +13,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -70,14 +70,6 @@ static bool wants_records(const cli_args *args)
            cli_given_any(args, "topic-delim");
 }
 
-/* A pipe, a file or a socket; not a terminal, and not /dev/null, which is what programs without a
- * terminal are started with. */
-static bool stdin_is_given(void)
-{
-    struct stat st;
-    return fstat(STDIN_FILENO, &st) == 0 && !S_ISCHR(st.st_mode);
-}
-
 static int no_body(void)
 {
     return cli_usage("no body: write it after the topic, pipe it in, or use -l for a message per "
@@ -132,7 +124,7 @@ static int choose(pub_source *source)
             return cli_usage("-s and -f both give the body: give one (-f - is stdin)");
         }
         source->kind = PUB_FILES;
-    } else if (whole || stdin_is_given()) {
+    } else if (whole || cli_stdin_is_given()) {
         source->kind = PUB_WHOLE;
     } else {
         return no_body();

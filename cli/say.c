@@ -2,6 +2,7 @@
 #include "say.h"
 
 #include "exit.h"
+#include "mask.h"
 
 #include "base/text.h"
 
@@ -54,6 +55,7 @@ static void say(const char *paint, const char *format, va_list args)
 
     (void)vsnprintf(text, sizeof(text), format, args);
     pubsub__text_oneline(text);
+    cli_mask_text(text);
     if (say_colored) {
         len = snprintf(line, sizeof(line), "\033[%smpubsub:\033[0m %s\n", paint, text);
     } else {

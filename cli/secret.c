@@ -3,9 +3,11 @@
 
 #include "exit.h"
 #include "say.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -39,18 +41,39 @@ static bool read_line(int fd, char *out, size_t size)
     return true;
 }
 
-int cli_secret_file(const char *path, char *out, size_t size)
+int cli_secret_file(const char *path, const char *who, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int code = CLI_EXIT_OK;
 
     if (fd < 0 || !read_line(fd, out, size)) {
-        code = cli_usage("cannot read the password from %s: %s", path, strerror(errno));
+        code = cli_usage("%s: cannot read the password from %s: %s", who, path, strerror(errno));
+    } else if (out[0] == '\0') {
+        code =
+            cli_usage("%s: the first line of %s is empty: there is no password in it", who, path);
     }
     if (fd >= 0) {
         (void)close(fd);
     }
     return code;
+}
+
+/* Until a line was typed; false when a signal came first, also one that came before. */
+static bool wait_typed(int fd)
+{
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                           {.fd = cli_signals_fd(), .events = POLLIN}};
+
+    for (;;) {
+        int n = poll(fds, sizeof(fds) / sizeof(fds[0]), -1);
+
+        if (cli_signals_got() != 0 || (n < 0 && errno != EINTR)) {
+            return false;
+        }
+        if (n > 0 && fds[0].revents != 0) {
+            return true;
+        }
+    }
 }
 
 static int ask(char *out, size_t size)
@@ -70,29 +93,45 @@ static int ask(char *out, size_t size)
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
     (void)tcsetattr(fd, TCSAFLUSH, &silent);
-    ok = write(fd, question, sizeof(question) - 1) > 0 && read_line(fd, out, size);
+    ok =
+        write(fd, question, sizeof(question) - 1) > 0 && wait_typed(fd) && read_line(fd, out, size);
     (void)tcsetattr(fd, TCSAFLUSH, &before);
     ok = write(fd, "\n", 1) == 1 && ok;
     (void)close(fd);
-    return ok ? CLI_EXIT_OK : cli_usage("no password was given");
+    if (ok && out[0] != '\0') {
+        return CLI_EXIT_OK;
+    }
+    return cli_signals_got() != 0 ? cli_signals_exit(CLI_EXIT_FAILED)
+                                  : cli_usage("--askpass: no password was given");
 }
 
-int cli_secret_read(const cli_args *args, char *out, size_t size)
+void cli_secret_warn(const char *flag)
+{
+    cli_warn("%s stays in the shell's history and can be seen until the command has started: use "
+             "--password-file",
+             flag);
+}
+
+int cli_secret_read(const cli_args *args, const char **flag, char *out, size_t size)
 {
     const char *text = cli_text(args, "password");
     const char *path = cli_text(args, "password-file");
 
     out[0] = '\0';
+    *flag = NULL;
     if (cli_flag(args, "askpass")) {
+        *flag = "askpass";
         return ask(out, size);
     }
     if (path != NULL) {
-        return cli_secret_file(path, out, size);
+        *flag = "password-file";
+        return cli_secret_file(path, "--password-file", out, size);
     }
     if (text == NULL) {
         return CLI_EXIT_OK;
     }
-    cli_warn("--password shows the password to every user of this machine: use --password-file");
+    *flag = "password";
+    cli_secret_warn("--password");
     if (strlen(text) >= size) {
         return cli_usage("--password is longer than %zu bytes", size - 1);
     }

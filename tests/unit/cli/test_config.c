@@ -50,7 +50,7 @@ static void test_config_errors_name_file_and_line(void **state)
         char err[200] = "";
 
         assert_false(cli_config_parse(&config, cases[i], "conf", err, sizeof(err)));
-        if (strstr(err, "conf line 2: ") == NULL) {
+        if (strstr(err, "conf:2: ") == NULL) {
             fail_msg("'%s': %s", cases[i], err);
         }
         cli_config_fini(&config);
@@ -86,6 +86,44 @@ static void test_config_missing_file_is_an_error(void **state)
     cli_config_fini(&config);
 }
 
+static void test_config_finds_lines_and_skips_a_byte_order_mark(void **state)
+{
+    cli_config config;
+    char err[200];
+
+    (void)state;
+    assert_true(
+        cli_config_parse(&config, "\xEF\xBB\xBFuser = a\n\nuser = b\n", "file", err, sizeof(err)));
+    assert_int_equal(cli_config_find(&config, "", "user")->line, 3);
+    assert_null(cli_config_find(&config, "p", "user"));
+    cli_config_fini(&config);
+}
+
+static void test_config_places(void **state)
+{
+    cli_config_place places[CLI_CONFIG_PLACES_MAX];
+
+    (void)state;
+    (void)unsetenv("PUBSUB_CONFIG");
+    (void)unsetenv("XDG_CONFIG_HOME");
+    (void)setenv("HOME", "/dev/null", 1);
+    assert_int_equal(cli_config_places(NULL, places), 2);
+    assert_string_equal(places[0].path, "/dev/null/.config/pubsub/config");
+    assert_string_equal(places[0].why, "HOME");
+    assert_false(places[0].exists);
+    assert_false(places[0].required);
+    assert_string_equal(places[1].path, CLI_CONFIG_SYSTEM);
+    (void)unsetenv("HOME");
+    assert_int_equal(cli_config_places(NULL, places), 1);
+    (void)setenv("PUBSUB_CONFIG", "/dev/null", 1);
+    assert_int_equal(cli_config_places(NULL, places), 1);
+    assert_true(places[0].required && places[0].exists);
+    assert_int_equal(cli_config_places("/x", places), 1);
+    assert_string_equal(places[0].path, "/x");
+    assert_int_equal(cli_config_places("", places), 0);
+    (void)unsetenv("PUBSUB_CONFIG");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +131,8 @@ int main(void)
         cmocka_unit_test(test_config_errors_name_file_and_line),
         cmocka_unit_test(test_config_default_path),
         cmocka_unit_test(test_config_missing_file_is_an_error),
+        cmocka_unit_test(test_config_finds_lines_and_skips_a_byte_order_mark),
+        cmocka_unit_test(test_config_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,14 +9,17 @@ static void test_exit_maps_every_error(void **state)
         pubsub_err code;
         int exit;
     } cases[] = {
-        {PUBSUB_OK, 0},        {PUBSUB_EINVAL, 2},     {PUBSUB_EURL, 2},      {PUBSUB_ESCHEME, 2},
-        {PUBSUB_ENOTBUILT, 2}, {PUBSUB_ETOPIC, 2},     {PUBSUB_EPATTERN, 2},  {PUBSUB_EOPTION, 2},
-        {PUBSUB_EUTF8, 2},     {PUBSUB_ESTATE, 1},     {PUBSUB_ECLOSED, 1},   {PUBSUB_ENOTFOUND, 1},
-        {PUBSUB_ENOTSUP, 7},   {PUBSUB_ETOOBIG, 5},    {PUBSUB_EREJECTED, 5}, {PUBSUB_EFULL, 5},
-        {PUBSUB_ECONNECT, 3},  {PUBSUB_ELOST, 3},      {PUBSUB_ETIMEDOUT, 6}, {PUBSUB_EAUTH, 4},
-        {PUBSUB_EDENIED, 4},   {PUBSUB_ETLS, 4},       {PUBSUB_EAGAIN, 1},    {PUBSUB_EBUSY, 1},
-        {PUBSUB_ECANCELED, 1}, {PUBSUB_ENOMEM, 1},     {PUBSUB_EIO, 1},       {PUBSUB_ENOSPC, 1},
-        {PUBSUB_ECORRUPT, 1},  {PUBSUB_EVERSION, 1},   {PUBSUB_EPROTO, 1},    {PUBSUB_EINTERNAL, 1},
+        {PUBSUB_OK, 0},        {PUBSUB_EINVAL, 2},       {PUBSUB_EURL, 2},
+        {PUBSUB_ESCHEME, 2},   {PUBSUB_ENOTBUILT, 2},    {PUBSUB_ETOPIC, 2},
+        {PUBSUB_EPATTERN, 2},  {PUBSUB_EOPTION, 2},      {PUBSUB_EUTF8, 2},
+        {PUBSUB_ESTATE, 1},    {PUBSUB_ECLOSED, 1},      {PUBSUB_ENOTFOUND, 1},
+        {PUBSUB_ENOTSUP, 7},   {PUBSUB_ETOOBIG, 5},      {PUBSUB_EREJECTED, 5},
+        {PUBSUB_EFULL, 5},     {PUBSUB_ECONNECT, 3},     {PUBSUB_ELOST, 3},
+        {PUBSUB_ETIMEDOUT, 6}, {PUBSUB_ENORESPONDER, 6}, {PUBSUB_EAUTH, 4},
+        {PUBSUB_EDENIED, 4},   {PUBSUB_ETLS, 4},         {PUBSUB_EAGAIN, 1},
+        {PUBSUB_EBUSY, 1},     {PUBSUB_ECANCELED, 1},    {PUBSUB_ENOMEM, 1},
+        {PUBSUB_EIO, 1},       {PUBSUB_ENOSPC, 1},       {PUBSUB_ECORRUPT, 1},
+        {PUBSUB_EVERSION, 1},  {PUBSUB_EPROTO, 1},       {PUBSUB_EINTERNAL, 1},
         {PUBSUB_ESYSTEM, 1},   {(pubsub_err)-9999, 1},
     };
     (void)state;
