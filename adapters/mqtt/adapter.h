@@ -58,6 +58,9 @@ struct mqtt_link {
     uint64_t begun_ns;
     uint64_t up_ns;
     uint32_t quick_losses;
+    uint64_t main_up_ns; /* when it was lost: since when link 0 was up, 0 = it was not */
+    bool got_through;    /* a publish did, on this connection */
+    bool lost_some;      /* publishes were lost with it, and told before it */
     uint32_t barren; /* losses in a row with publishes in flight, none of which got through */
     size_t in_flight;
     char **

@@ -12,7 +12,7 @@ enum {
     TICK_CONNECT_MS = 5,
     TICK_BUSY_MS = 10,
     TICK_IDLE_MS = 500,
-    /* Two clients of one name throw each other out; MQTT 3.1.1 does not say so. */
+    /* In a row, after which a connection that breaks at once was taken over. */
     QUICK_LOSSES = 3,
     /* The library sends what is in flight again as long as the session lives. */
     BARREN_LOSSES = 5
@@ -210,6 +210,12 @@ void pubsub__mqtt_disconnect(void *ctx, uint32_t number, bool final)
 
 /* ---- what became of it --------------------------------------------------------------------------- */
 
+static uint64_t main_up_ns(const mqtt_self *self)
+{
+    const mqtt_link *main = pubsub__mqtt_link_find(self, 0);
+    return main != NULL && main->state == MQTT_LINK_UP ? main->up_ns : 0;
+}
+
 static void on_connected(void *host, const mqtt_connack *connack)
 {
     mqtt_link *link = host;
@@ -221,9 +227,14 @@ static void on_connected(void *host, const mqtt_connack *connack)
         return;
     }
     link->connack = *connack;
+    if (link->number != 0 && link->main_up_ns != main_up_ns(self)) {
+        link->quick_losses = 0; /* all of them were lost: the network, or the broker */
+    }
     link->state = MQTT_LINK_UP;
     link->reset = false;
     link->had_session = true;
+    link->got_through = false;
+    link->lost_some = false;
     link->up_ns = pubsub__clock_mono_ns();
     self->good_host = link->host;
     if (connack->version >= MQTT_V5 && link->host < 64) {
@@ -312,12 +323,16 @@ static void on_failed(void *host, const mqtt_failure *failure)
     link_down(link, &error);
 }
 
+/* Of two clients with one name each throws the other out, and brokers often do not say so (3.1.1 cannot,
+ * mosquitto never does). It looks like a bad network, but for this: link 0 is not lost with the others. */
 static bool is_thrown_out(mqtt_link *link, const mqtt_failure *failure)
 {
     bool named = link->kind == MQTT_LINK_DURABLE ||
                  pubsub_options_is_set(link->self->config->options, "client_id");
     bool quick = pubsub__clock_mono_ns() - link->up_ns < QUICK_NS;
-    if (!named || link->connack.version >= MQTT_V5 || failure->reason != 0 || !quick) {
+    bool poison = (link->in_flight > 0 || link->lost_some) && !link->got_through;
+    link->main_up_ns = link->number == 0 ? 0 : main_up_ns(link->self);
+    if (!named || failure->reason != 0 || !quick || poison) {
         link->quick_losses = 0;
         return false;
     }
@@ -337,7 +352,7 @@ static void on_lost(void *host, const mqtt_failure *failure)
     if (link->state != MQTT_LINK_UP) {
         return;
     }
-    link->barren += link->in_flight > 0;
+    link->barren += link->in_flight > 0 || link->lost_some;
     if (is_thrown_out(link, failure)) {
         pubsub_error_set(&error, PUBSUB_ETAKEN,
                          "the broker closed the connection of '%.80s' %d times right after it was "

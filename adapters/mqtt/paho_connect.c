@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NS_IN_MS 1000000u
@@ -287,29 +288,12 @@ static pubsub_err check(const mqtt_engine *engine, const mqtt_target *target, pu
     return code == PUBSUB_OK ? check_file("tls_key", target->tls_key, err) : code;
 }
 
-pubsub_err pubsub__paho_connect(mqtt_engine *engine, const mqtt_target *target, pubsub_error *err)
+/* Begin on the handle there is. Returns what the library says. */
+static int begin(mqtt_engine *engine, const mqtt_target *target)
 {
-    char uri[640];
-    pubsub_err code = check(engine, target, err);
-
-    if (code != PUBSUB_OK) {
-        return code;
-    }
-    if (!pubsub__paho_begin(&engine->host)) {
-        return pubsub_error_set(err, PUBSUB_ESTATE,
-                                "MQTT cannot be used in a child process of one that used it; "
-                                "connect after exec");
-    }
-    make_uri(target, uri, sizeof(uri));
-    if (!serves(engine, target)) {
-        pubsub__paho_destroy(engine);
-        code = make_link(engine, target, uri, err);
-        if (code != PUBSUB_OK) {
-            return code;
-        }
-    }
     paho_link *link = engine->link;
-    link->attempt = ++engine->attempt;
+
+    link->attempt = engine->attempt;
     link->keep_alive_s = target->keep_alive_s;
     link->tls_text[0] = '\0';
     snprintf(link->host, sizeof(link->host), "%s:%u", target->host, (unsigned)target->port);
@@ -320,7 +304,50 @@ pubsub_err pubsub__paho_connect(mqtt_engine *engine, const mqtt_target *target, 
     link->leaving = false;
     pthread_mutex_unlock(&engine->lock);
     pubsub__paho_listen(link);
-    int rc = begin_attempt(link, target);
+    return begin_attempt(link, target);
+}
+
+/* After a write failed, the library may have told of the lost connection and still have to close it; until
+ * then it ignores a connect. That is soon, and losing what is in flight is worth a millisecond. */
+static int begin_soon(mqtt_engine *engine, const mqtt_target *target)
+{
+    static const struct timespec a_moment = {0, 100000};
+    int rc = begin(engine, target);
+
+    for (int i = 0; i < 10 && rc == MQTTASYNC_COMMAND_IGNORED && engine->in_flight > 0; i++) {
+        nanosleep(&a_moment, NULL);
+        rc = begin(engine, target);
+    }
+    return rc;
+}
+
+pubsub_err pubsub__paho_connect(mqtt_engine *engine, const mqtt_target *target, pubsub_error *err)
+{
+    char uri[640];
+    pubsub_err code = check(engine, target, err);
+    int rc = MQTTASYNC_COMMAND_IGNORED;
+
+    if (code != PUBSUB_OK) {
+        return code;
+    }
+    if (!pubsub__paho_begin(&engine->host)) {
+        return pubsub_error_set(err, PUBSUB_ESTATE,
+                                "MQTT cannot be used in a child process of one that used it; "
+                                "connect after exec");
+    }
+    engine->attempt++;
+    if (serves(engine, target)) {
+        rc = begin_soon(engine, target);
+    }
+    if (rc == MQTTASYNC_COMMAND_IGNORED) {
+        make_uri(target, uri, sizeof(uri));
+        pubsub__paho_destroy(engine);
+        code = make_link(engine, target, uri, err);
+        if (code != PUBSUB_OK) {
+            return code;
+        }
+        rc = begin(engine, target);
+    }
     if (rc != MQTTASYNC_SUCCESS) {
         pubsub__paho_destroy(engine);
         return pubsub_error_set(err, rc == MQTTASYNC_BAD_UTF8_STRING ? PUBSUB_EUTF8 : PUBSUB_EINVAL,

@@ -245,6 +245,7 @@ static void translate(mqtt_link *link, const mqtt_published *result, pubsub_spi_
         out->flags =
             result->reason == MQTT_NO_MATCHING_SUBSCRIBERS ? PUBSUB_REPORT_NO_SUBSCRIBER : 0;
         link->barren = 0;
+        link->got_through = true;
         return;
     case MQTT_PUBLISH_REFUSED:
         explain(error, code_of(result->reason), result->reason);
@@ -254,6 +255,7 @@ static void translate(mqtt_link *link, const mqtt_published *result, pubsub_spi_
         }
         break;
     case MQTT_PUBLISH_LOST:
+        link->lost_some = true;
         out->outcome = PUBSUB_UNKNOWN;
         if (publish->sends + 1 >= POISON_SENDS) {
             pubsub_error_set(error, PUBSUB_EREJECTED,

@@ -159,9 +159,10 @@ conf_tally conf_load_judge(conf_load *load, kit_sub *sub, const char *name)
             continue; /* a fence */
         }
         if (number >= count || (times[number] == 0 && number < newest)) {
-            print_message("             %s: m%zu of %zu came for the first time after m%zu\n", name,
-                          number, count, newest);
-            tally.strange++;
+            if (tally.strange++ == 0) {
+                print_message("             %s: m%zu of %zu came for the first time after m%zu\n",
+                              name, number, count, newest);
+            }
         }
         if (number >= count) {
             continue;
@@ -177,6 +178,9 @@ conf_tally conf_load_judge(conf_load *load, kit_sub *sub, const char *name)
     test_free(times);
     print_message("             %s: %zu confirmed ones lost, %zu came again, %zu never came\n",
                   name, tally.lost, tally.doubled, tally.holes);
+    if (tally.strange > 0) {
+        fail_msg("%s: %zu came for the first time behind later ones", name, tally.strange);
+    }
     return tally;
 }
 

@@ -198,11 +198,11 @@ static void test_mqtt_access_authority(void **state)
     KIT_ERR(PUBSUB_ETLS, try_connect(url, "", &error));
     const char *wrong = option("tls_ca", kit_broker_need(broker, "wrong_ca"));
     KIT_ERR(PUBSUB_ETLS, try_connect(url, wrong, &error));
-    KIT_SAYS(error.text, "certificate verify failed");
+    KIT_SAYS(error.text, "nobody trusted has signed it");
     KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
     const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
     KIT_OK(try_connect(url, right, &error), &error);
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, "tls_ca=/nonexistent/ca.pem", &error));
+    KIT_ERR(PUBSUB_EOPTION, try_connect(url, "tls_ca=/nonexistent/ca.pem", &error));
     /* The other way round: TLS to a port without, and none to one with. */
     char crossed[256];
     (void)snprintf(crossed, sizeof(crossed), "mqtts://127.0.0.1:%s",
@@ -254,7 +254,9 @@ static void test_mqtt_access_client_certificate(void **state)
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "wrong_cert"),
                    kit_broker_need(broker, "wrong_key"));
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, options, &error));
+    /* The reset that follows may be faster than the broker's words. */
+    pubsub_err rc = try_connect(url, options, &error);
+    assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("wrong: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "cert"),
