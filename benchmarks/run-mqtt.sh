@@ -146,10 +146,13 @@ time_of() {
         "$@" >/dev/null
         end=$(now_us)
         echo $((end - begin))
-    done | median
+    done >"$work/times"
+    median <"$work/times"
 }
 note 'start-up'
 startup_us=$(time_of "$bin/pubsub" pub -b "$url" t hello)
+# Two peaks are likely here, so the range is told too.
+read -r startup_low startup_high < <(range <"$work/times")
 floor_us=$(time_of /bin/true)
 peer_us=0
 if command -v mosquitto_pub >/dev/null; then
@@ -243,8 +246,9 @@ for name in $brokers; do
  \"$name\":[$rows]"
 done
 idle_percent=$(awk -v ms="$idle_ms" -v s="$idle" 'BEGIN { printf "%.2f", ms / s / 10 }')
-printf '\n%-44s %s ms (/bin/true: %s ms' "pubsub pub -b mqtt://… t hello, start to exit" \
-    "$(us "$startup_us")" "$(us "$floor_us")"
+printf '\n%-44s %s ms, %s to %s (/bin/true: %s ms' \
+    'pubsub pub -b mqtt://... t hello, start to exit' "$(us "$startup_us")" "$(us "$startup_low")" \
+    "$(us "$startup_high")" "$(us "$floor_us")"
 [ "$peer_us" = 0 ] || printf ', mosquitto_pub: %s ms' "$(us "$peer_us")"
 printf ')\n%-44s %s\n' "idle subscriber over $idle s" \
     "$idle_ms ms of CPU ($idle_percent %), $idle_switches context switches, $idle_rss KiB"
@@ -254,7 +258,8 @@ cat >"$json" <<END
 {"schema":"pubsub-bench-mqtt/1","version":"$version","cpu":"$cpu","cores":$(nproc),
  "kernel":"$(uname -r)","load":"$load","rounds":$rounds,"duration_ms":$duration,"qos":$qos,"rate":$rate,
  "brokers":{$all},
- "startup_us":$startup_us,"startup_floor_us":$floor_us,"startup_mosquitto_pub_us":$peer_us,
+ "startup_us":$startup_us,"startup_lowest_us":$startup_low,"startup_highest_us":$startup_high,
+ "startup_floor_us":$floor_us,"startup_mosquitto_pub_us":$peer_us,
  "idle_seconds":$idle,"idle_cpu_ms":$idle_ms,"idle_context_switches":$idle_switches,"idle_rss_kib":$idle_rss}
 END
 printf '\nwritten to %s\n' "$json"

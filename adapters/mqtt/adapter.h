@@ -59,10 +59,11 @@ struct mqtt_link {
     uint64_t up_ns;
     uint32_t quick_losses;
     uint64_t main_up_ns; /* when it was lost: since when link 0 was up, 0 = it was not */
-    bool got_through;    /* a publish did, on this connection */
-    bool lost_some;      /* publishes were lost with it, and told before it */
-    uint32_t barren; /* losses in a row with publishes in flight, none of which got through */
+    bool lost_some;      /* publishes were lost with the connection, and told before it */
+    uint32_t barren;     /* losses in a row with publishes in flight, none of which got through */
     size_t in_flight;
+    bool
+        old_first; /* what was in flight before the connection is not through: nothing overtakes it */
     char **
         stale; /* filters of subscriptions that ended while the session waited at the broker; owned */
     size_t stale_count;
@@ -153,8 +154,8 @@ uint32_t pubsub__mqtt_seconds(const pubsub_options *options, const char *name);
 
 /* link.c */
 extern const mqtt_events pubsub__mqtt_events;
-pubsub_err pubsub__mqtt_connect(void *self, uint32_t link, pubsub_error *err);
-void pubsub__mqtt_disconnect(void *self, uint32_t link, bool final);
+pubsub_err pubsub__mqtt_connect(void *ctx, uint32_t number, pubsub_error *err);
+void pubsub__mqtt_disconnect(void *ctx, uint32_t number, bool final);
 mqtt_link *pubsub__mqtt_link_find(const mqtt_self *self, uint32_t number);
 mqtt_link *pubsub__mqtt_link_add(mqtt_self *self, uint32_t number, mqtt_link_kind kind,
                                  const char *client_id);
@@ -167,28 +168,28 @@ void pubsub__mqtt_timer_set(mqtt_self *self);
 void pubsub__mqtt_on_timer(void *ctx);
 
 /* publish.c */
-size_t pubsub__mqtt_submit(void *self, pubsub_spi_publish *const *publishes, size_t count);
-void pubsub__mqtt_published(void *link, const mqtt_published *results, size_t count);
+size_t pubsub__mqtt_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
+void pubsub__mqtt_published(void *host, const mqtt_published *results, size_t count);
 pubsub_err pubsub__mqtt_check(const pubsub_adapter_config *config, const pubsub_caps *caps,
                               const pubsub_publication *publication, pubsub_error *err);
 
 /* subscribe.c */
-void pubsub__mqtt_subscribe(void *self, pubsub_spi_subscription *subscription);
-void pubsub__mqtt_unsubscribe(void *self, pubsub_spi_subscription *subscription, bool forget);
-void pubsub__mqtt_subscribed(void *link, void *token, const uint8_t *reasons, size_t count);
-void pubsub__mqtt_unsubscribed(void *link, void *token, bool answered);
+void pubsub__mqtt_subscribe(void *ctx, pubsub_spi_subscription *subscription);
+void pubsub__mqtt_unsubscribe(void *ctx, pubsub_spi_subscription *subscription, bool forget);
+void pubsub__mqtt_subscribed(void *host, void *token, const uint8_t *reasons, size_t count);
+void pubsub__mqtt_unsubscribed(void *host, void *token, bool answered);
 void pubsub__mqtt_ops_drop(mqtt_self *self, const mqtt_link *link);
 /* End the filters nobody has any more, in the session that is back; without one forget them. */
 void pubsub__mqtt_stale_end(mqtt_link *link, bool session_present);
 void pubsub__mqtt_sub_free(mqtt_sub *sub);
 
 /* receive.c */
-void pubsub__mqtt_message(void *link, mqtt_message *message);
-void pubsub__mqtt_overflowed(void *link, uint64_t count);
+void pubsub__mqtt_message(void *host, mqtt_message *message);
+void pubsub__mqtt_overflowed(void *host, uint64_t count);
 /* Give the core what has arrived, as far as its credit goes. */
 void pubsub__mqtt_deliver(mqtt_self *self);
-void pubsub__mqtt_credit(void *self, pubsub_spi_subscription *subscription);
-void pubsub__mqtt_ack(void *self, const pubsub_spi_ack *acks, size_t count);
+void pubsub__mqtt_credit(void *ctx, pubsub_spi_subscription *subscription);
+void pubsub__mqtt_ack(void *ctx, const pubsub_spi_ack *acks, size_t count);
 void pubsub__mqtt_backlog_clear(mqtt_sub *sub);
 
 #endif

@@ -14,6 +14,8 @@ enum {
     TICK_IDLE_MS = 500,
     /* In a row, after which a connection that breaks at once was taken over. */
     QUICK_LOSSES = 3,
+    /* The same when publishes are lost with it: more than it takes to find out one that is poison. */
+    QUICK_LOSSES_BUSY = 12,
     /* The library sends what is in flight again as long as the session lives. */
     BARREN_LOSSES = 5
 };
@@ -227,14 +229,14 @@ static void on_connected(void *host, const mqtt_connack *connack)
         return;
     }
     link->connack = *connack;
-    if (link->number != 0 && link->main_up_ns != main_up_ns(self)) {
+    if (link->number != 0 && (link->main_up_ns == 0 || link->main_up_ns != main_up_ns(self))) {
         link->quick_losses = 0; /* all of them were lost: the network, or the broker */
     }
     link->state = MQTT_LINK_UP;
     link->reset = false;
     link->had_session = true;
-    link->got_through = false;
     link->lost_some = false;
+    link->old_first = link->in_flight > 0;
     link->up_ns = pubsub__clock_mono_ns();
     self->good_host = link->host;
     if (connack->version >= MQTT_V5 && link->host < 64) {
@@ -330,13 +332,13 @@ static bool is_thrown_out(mqtt_link *link, const mqtt_failure *failure)
     bool named = link->kind == MQTT_LINK_DURABLE ||
                  pubsub_options_is_set(link->self->config->options, "client_id");
     bool quick = pubsub__clock_mono_ns() - link->up_ns < QUICK_NS;
-    bool poison = (link->in_flight > 0 || link->lost_some) && !link->got_through;
+    bool busy = link->in_flight > 0 || link->lost_some;
     link->main_up_ns = link->number == 0 ? 0 : main_up_ns(link->self);
-    if (!named || failure->reason != 0 || !quick || poison) {
+    if (!named || failure->reason != 0 || !quick) {
         link->quick_losses = 0;
         return false;
     }
-    return ++link->quick_losses >= QUICK_LOSSES;
+    return ++link->quick_losses >= (busy ? QUICK_LOSSES_BUSY : QUICK_LOSSES);
 }
 
 static void on_lost(void *host, const mqtt_failure *failure)
@@ -355,9 +357,9 @@ static void on_lost(void *host, const mqtt_failure *failure)
     link->barren += link->in_flight > 0 || link->lost_some;
     if (is_thrown_out(link, failure)) {
         pubsub_error_set(&error, PUBSUB_ETAKEN,
-                         "the broker closed the connection of '%.80s' %d times right after it was "
+                         "the broker closed the connection of '%.80s' %u times right after it was "
                          "opened: probably another client uses this name",
-                         link->client_id, QUICK_LOSSES);
+                         link->client_id, link->quick_losses);
     }
     link_down(link, &error);
 }

@@ -297,6 +297,7 @@ static int begin(mqtt_engine *engine, const mqtt_target *target)
     link->keep_alive_s = target->keep_alive_s;
     link->tls_text[0] = '\0';
     snprintf(link->host, sizeof(link->host), "%s:%u", target->host, (unsigned)target->port);
+    link->session = !target->clean || (target->version == MQTT_V5 && target->session_expiry_s > 0);
     link->own_ca = target->tls_ca != NULL;
     link->own_certificate = target->tls_cert != NULL;
     pthread_mutex_lock(&engine->lock);
@@ -308,13 +309,13 @@ static int begin(mqtt_engine *engine, const mqtt_target *target)
 }
 
 /* After a write failed, the library may have told of the lost connection and still have to close it; until
- * then it ignores a connect. That is soon, and losing what is in flight is worth a millisecond. */
+ * then it ignores a connect. That is soon, and keeping its half of the session is worth a millisecond. */
 static int begin_soon(mqtt_engine *engine, const mqtt_target *target)
 {
     static const struct timespec a_moment = {0, 100000};
     int rc = begin(engine, target);
 
-    for (int i = 0; i < 10 && rc == MQTTASYNC_COMMAND_IGNORED && engine->in_flight > 0; i++) {
+    for (int i = 0; i < 10 && rc == MQTTASYNC_COMMAND_IGNORED; i++) {
         nanosleep(&a_moment, NULL);
         rc = begin(engine, target);
     }

@@ -59,7 +59,8 @@ static void push_end(paho_link *link, paho_kind kind, const mqtt_failure *failur
     pthread_mutex_lock(&engine->lock);
     bool dying = link->dying;
     bool leaving = link->leaving;
-    link->busy = false;
+    uint32_t attempt = link->attempt;
+    link->busy = false; /* from here on the I/O thread may begin another attempt on it */
     link->leaving = false;
     pthread_mutex_unlock(&engine->lock);
     if (dying) {
@@ -70,7 +71,7 @@ static void push_end(paho_link *link, paho_kind kind, const mqtt_failure *failur
         return; /* as if nobody answered */
     }
     node->node.kind = leaving && kind == PAHO_LOST ? PAHO_CLOSED : kind;
-    node->node.attempt = link->attempt;
+    node->node.attempt = attempt;
     node->failure = *failure;
     snprintf(node->failure.error.adapter, sizeof(node->failure.error.adapter), "mqtt");
     pubsub__paho_push(engine, &node->node);
@@ -185,7 +186,9 @@ static void attempt_failed(paho_link *link, int code, const char *message)
         push_end(link, PAHO_FAILED, &failure);
         return;
     }
-    if (strcmp(message, "TCP connect completion failure") == 0) {
+    /* Which of the two it is depends on whether the library reads the end or a reset first. */
+    if (strcmp(message, "TCP connect completion failure") == 0 ||
+        strcmp(message, "socket error") == 0) {
         failure.reached = true;
         failure.version_refused = link->version == MQTT_V5;
         pubsub_error_set(&failure.error, PUBSUB_ECONNECT,

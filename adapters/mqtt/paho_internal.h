@@ -84,6 +84,7 @@ struct paho_link {
     char *client_id;
     uint32_t attempt; /* of the engine, when this last began to connect */
     uint16_t keep_alive_s;
+    bool session; /* the server may have one that outlives the connection */
     /* the engine's lock */
     bool busy;     /* the library is connecting, connected or disconnecting */
     bool dying;    /* being destroyed: what it still says of the connection is of no interest */

@@ -187,7 +187,8 @@ static void hang_up(void)
 /* Whether the other end is a socket of this process; anybody can connect to a loopback port. */
 static bool is_ours(int wire)
 {
-    struct sockaddr_in peer, own;
+    struct sockaddr_in peer = {0};
+    struct sockaddr_in own = {0};
     socklen_t size = sizeof(peer);
     long most = sysconf(_SC_OPEN_MAX);
 

@@ -30,10 +30,10 @@ void pubsub__paho_destroy(mqtt_engine *engine)
 
 void pubsub__paho_watch(mqtt_engine *engine)
 {
-    /* What is in flight would be lost with the handle. The library ends the attempt by itself, some
-     * seconds later. */
+    /* What is in flight would be lost with the handle, and which messages of qos 2 came already. The
+     * library ends the attempt by itself, some seconds later. */
     if (engine->state != PAHO_CONNECTING || engine->deadline_ns == 0 || engine->in_flight > 0 ||
-        pubsub__clock_mono_ns() < engine->deadline_ns) {
+        engine->link->session || pubsub__clock_mono_ns() < engine->deadline_ns) {
         return;
     }
     engine->attempt++;

@@ -188,7 +188,7 @@ size_t pubsub__mqtt_submit(void *ctx, pubsub_spi_publish *const *publishes, size
 {
     mqtt_self *self = ctx;
     mqtt_link *link = pubsub__mqtt_link_find(self, 0);
-    if (link == NULL || link->state != MQTT_LINK_UP ||
+    if (link == NULL || link->state != MQTT_LINK_UP || link->old_first ||
         (self->retry_ns != 0 && pubsub_sink_now_ns(self->sink) < self->retry_ns)) {
         return 0;
     }
@@ -245,7 +245,6 @@ static void translate(mqtt_link *link, const mqtt_published *result, pubsub_spi_
         out->flags =
             result->reason == MQTT_NO_MATCHING_SUBSCRIBERS ? PUBSUB_REPORT_NO_SUBSCRIBER : 0;
         link->barren = 0;
-        link->got_through = true;
         return;
     case MQTT_PUBLISH_REFUSED:
         explain(error, code_of(result->reason), result->reason);
@@ -263,6 +262,7 @@ static void translate(mqtt_link *link, const mqtt_published *result, pubsub_spi_
                              "this broker seems not to take it",
                              publish->sends + 1);
             out->flags = PUBSUB_OUTCOME_FINAL;
+            link->quick_losses = 0;
         } else {
             pubsub_error_set(error, PUBSUB_ELOST,
                              "the connection was lost before the broker answered");
@@ -292,5 +292,10 @@ void pubsub__mqtt_published(void *host, const mqtt_published *results, size_t co
             translate(link, &results[at], &outcomes[n], &errors[n]);
         }
         pubsub_sink_outcomes(self->sink, outcomes, n);
+    }
+    if (link->in_flight == 0 && link->state == MQTT_LINK_UP &&
+        (link->old_first || link->lost_some)) {
+        link->old_first = false;
+        pubsub_sink_writable(self->sink); /* what was lost waits for a word */
     }
 }

@@ -570,8 +570,8 @@ int main(int argc, char **argv)
                      .qos = number(argc, argv, 6, 1),
                      .rate = number(argc, argv, 7, 5000),
                      .backlog = number(argc, argv, 8, 10000),
-                     .window = number(argc, argv, 9, 200),
-                     .batch = number(argc, argv, 10, 64)};
+                     .window = number(argc, argv, 9, 400),
+                     .batch = number(argc, argv, 10, 200)};
     if (with.size < BENCH_FRAME_SIZE || with.size > INT32_MAX || with.qos > 2 || with.rate == 0 ||
         with.window == 0 || with.batch == 0 || with.backlog < with.batch) {
         fprintf(stderr, "mqtt_raw: size below 32, qos above 2, a 0, or backlog below batch\n");

@@ -79,8 +79,7 @@ static void test_mqtt_hosts_first_is_lost(void **state)
     static const kit_door doors[] = {KIT_DOOR_CLOSED, KIT_DOOR_MUTE};
     for (size_t i = 0; i < 2; i++) {
         kit_proxy *proxy = kit_proxy_start(broker_port());
-        kit_peer *peer =
-            with_two(kit_proxy_port(proxy), broker_port(), SOON "connect_timeout=2s");
+        kit_peer *peer = with_two(kit_proxy_port(proxy), broker_port(), SOON "connect_timeout=2s");
         kit_sub *sub = kit_subscribe(peer, "hosts/lost", NULL);
         assert_int_equal(kit_proxy_open(proxy), 1);
         kit_proxy_door(proxy, doors[i]);

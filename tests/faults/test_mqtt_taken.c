@@ -148,8 +148,10 @@ static void test_mqtt_taken_by_oneself(void **state)
     kit_peer *peer = named("taken-self", versions[0]);
     kit_sub *sub = kit_subscribe(peer, "taken/self", "durable=taken-name");
     pubsub_error error = PUBSUB_ERROR_INIT;
-    KIT_ERR(PUBSUB_EBUSY, kit_try_subscribe(peer, "taken/other", "durable=taken-name", NULL, &error));
-    KIT_ERR(PUBSUB_EBUSY, kit_try_subscribe(peer, "taken/other", "durable=taken-self", NULL, &error));
+    KIT_ERR(PUBSUB_EBUSY,
+            kit_try_subscribe(peer, "taken/other", "durable=taken-name", NULL, &error));
+    KIT_ERR(PUBSUB_EBUSY,
+            kit_try_subscribe(peer, "taken/other", "durable=taken-self", NULL, &error));
     (void)kit_store_text(peer, "taken/self", "x");
     KIT_AWAIT(&net, kit_count(sub) == 1);
 }
