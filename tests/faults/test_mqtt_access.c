@@ -249,13 +249,14 @@ static void test_mqtt_access_client_certificate(void **state)
     char options[1000];
     pubsub_error error = PUBSUB_ERROR_INIT;
     const char *none = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, none, &error));
+    /* With TLS 1.3 it says so after the handshake, and the reset that follows may be faster. */
+    pubsub_err rc = try_connect(url, none, &error);
+    assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("none: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "wrong_cert"),
                    kit_broker_need(broker, "wrong_key"));
-    /* The reset that follows may be faster than the broker's words. */
-    pubsub_err rc = try_connect(url, options, &error);
+    rc = try_connect(url, options, &error);
     assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("wrong: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
