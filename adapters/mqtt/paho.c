@@ -185,6 +185,7 @@ static bool paho_publish(mqtt_engine *engine, const mqtt_message *message, void 
     engine->in_flight++;
     engine->in_flight_bytes += size;
     engine->acks_due += message->qos > 0;
+    engine->twos_due += message->qos == 2;
     if (rc != MQTTASYNC_SUCCESS) {
         publish_ended(node, MQTT_PUBLISH_REFUSED,
                       rc == MQTTASYNC_BAD_UTF8_STRING ? MQTT_TOPIC_NAME_INVALID

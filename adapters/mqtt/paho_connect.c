@@ -16,12 +16,21 @@
 
 /* ---- handles ------------------------------------------------------------------------------- */
 
+/* What the library holds of publishes is of two parts: those it wrote, which it gives up when the server
+ * has no session any more, and those it did not get to, which it sends whatever became of the others, and
+ * so before them. The core alone has both in order, so none may stay behind in a handle; but the half
+ * of an exchange of qos 2 is in there too, and without it messages are lost or doubled. */
+static bool is_worth_keeping(const mqtt_engine *engine)
+{
+    return engine->in_flight == 0 || engine->twos_due > 0 || engine->takes_twos;
+}
+
 /* Whether the handle there is can make this attempt. */
 static bool serves(mqtt_engine *engine, const mqtt_target *target)
 {
     const paho_link *link = engine->link;
 
-    if (link == NULL) {
+    if (link == NULL || !is_worth_keeping(engine)) {
         return false;
     }
     pthread_mutex_lock(&engine->lock);

@@ -117,6 +117,8 @@ struct mqtt_engine {
     size_t in_flight;       /* publishes not yet reported */
     size_t in_flight_bytes; /* of their topics and payloads */
     size_t acks_due;        /* those of them with qos 1 and 2 */
+    size_t twos_due;        /* those with qos 2 */
+    bool takes_twos;        /* there was a subscription with qos 2 */
     size_t window;          /* for acks_due */
     MQTTProperty *properties;
     size_t property_room;

@@ -94,6 +94,9 @@ static void publish_ended(mqtt_engine *engine, const paho_node *node)
     if (node->qos > 0) {
         engine->acks_due--;
     }
+    if (node->qos == 2) {
+        engine->twos_due--;
+    }
 }
 
 /* The library has dropped what qos 0 publishes of older connections it was writing, without a word. */

@@ -134,6 +134,7 @@ pubsub_err pubsub__paho_subscribe(mqtt_engine *engine, const mqtt_filter *filter
     for (size_t i = 0; i < count; i++) {
         topics[i] = pubsub__paho_writable(filters[i].filter);
         qos[i] = filters[i].qos;
+        engine->takes_twos = engine->takes_twos || filters[i].qos == 2;
         options[i] = plain;
         options[i].noLocal = filters[i].no_local;
         options[i].retainAsPublished = filters[i].retain_as_published;
