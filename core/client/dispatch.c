@@ -157,7 +157,8 @@ static bool flush_settled(pubsub_client *client, const pubsub_subscription *sub,
     if (settled->head == NULL) {
         return false;
     }
-    bool urgent = !sub->spi.lazy_ack || client->flushing > 0;
+    bool lazy = atomic_load_explicit(&sub->lazy_ack, memory_order_relaxed);
+    bool urgent = !lazy || client->flushing > 0;
     for (const pubsub_message *m = settled->head; !urgent && m != NULL; m = m->next) {
         client->lazy_settled++;
         client->lazy_bytes += m->size;

@@ -137,7 +137,8 @@ struct pubsub_subscription {
     bool in_run_queue;
     bool called_fn; /* some thread is in its handler */
     pthread_t called_by;
-    bool answered;     /* subscribed or refused for the first time */
+    bool answered;        /* subscribed or refused for the first time */
+    atomic_bool lazy_ack; /* what the adapter said last in spi.lazy_ack, which is [io] */
     atomic_bool ended; /* unsubscribe was called, or refused, or the client closed; set with lock */
     pubsub_grant grant;
     pubsub_error error;

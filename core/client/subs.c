@@ -16,6 +16,7 @@ static void ask(pubsub_client *client, pubsub_subscription *sub)
 {
     sub->state = PUBSUB__SUB_ASKED;
     client->adapter->subscribe(client->instance, &sub->spi);
+    atomic_store_explicit(&sub->lazy_ack, sub->spi.lazy_ack, memory_order_relaxed);
     sub->spi.subscribes++;
 }
 
