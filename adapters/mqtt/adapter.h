@@ -55,6 +55,7 @@ struct mqtt_link {
     int version;
     size_t host;
     size_t hosts_left;
+    uint32_t repeats; /* of this attempt, whose failure was doubtful */
     uint64_t begun_ns;
     uint64_t up_ns;
     uint32_t quick_losses;

@@ -17,7 +17,9 @@ enum {
     /* The same when publishes are lost with it: more than it takes to find out one that is poison. */
     QUICK_LOSSES_BUSY = 12,
     /* The library sends what is in flight again as long as the session lives. */
-    BARREN_LOSSES = 5
+    BARREN_LOSSES = 5,
+    /* Of one attempt, when the engine doubts its failure. */
+    REPEATS = 2
 };
 #define QUICK_NS UINT64_C(5000000000)
 
@@ -151,6 +153,7 @@ static pubsub_err begin(mqtt_link *link, pubsub_error *err)
                                               : MQTT_V5;
     link->host = self->good_host;
     link->hosts_left = pubsub__mqtt_host_count(self->config) - 1;
+    link->repeats = 0;
     return attempt(link, err);
 }
 
@@ -286,11 +289,16 @@ static void link_down(mqtt_link *link, const pubsub_error *error)
     }
 }
 
-/* Another version on the same host, then the next host. */
+/* The same again in doubt, another version on the same host, then the next host. */
 static bool try_other(mqtt_link *link, const mqtt_failure *failure)
 {
     mqtt_self *self = link->self;
     pubsub_error error = PUBSUB_ERROR_INIT;
+    if (failure->doubtful && link->repeats < REPEATS) {
+        link->repeats++;
+        return attempt(link, &error) == PUBSUB_OK;
+    }
+    link->repeats = 0;
     if (is_old_server(link, failure) && self->wanted_version == 0 && link->version == MQTT_V5) {
         link->version = MQTT_V311;
     } else if (link->hosts_left > 0 &&

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Of all qos together: what waits inside the library makes it slow. */
-#define IN_FLIGHT_MAX 1000u
+#define IN_FLIGHT_MAX 400u
 #define IN_FLIGHT_BYTES_MAX ((size_t)64 << 20)
 #define PROPERTIES_MAX (MQTT_USER_PROPERTIES_MAX + 4u)
 

@@ -81,7 +81,7 @@ static void push_end(paho_link *link, paho_kind kind, const mqtt_failure *failur
 
 static void refused(paho_link *link, int code)
 {
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, modern(code), false, true};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, modern(code), false, true, false};
     char name[64];
 
     name_reason(failure.reason, name, sizeof(name));
@@ -173,7 +173,7 @@ static bool explain_tls(const paho_link *link, const paho_heard *heard, mqtt_fai
 
 static void attempt_failed(paho_link *link, int code, const char *message)
 {
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false, false};
     paho_heard heard = pubsub__paho_heard();
 
     message = message != NULL ? message : "";
@@ -186,21 +186,22 @@ static void attempt_failed(paho_link *link, int code, const char *message)
         push_end(link, PAHO_FAILED, &failure);
         return;
     }
-    /* Which of the two it is depends on whether the library reads the end or a reset first. */
-    if (strcmp(message, "TCP connect completion failure") == 0 ||
-        strcmp(message, "socket error") == 0) {
-        failure.reached = true;
-        failure.version_refused = link->version == MQTT_V5;
-        pubsub_error_set(&failure.error, PUBSUB_ECONNECT,
-                         "%s closed the connection without an answer", link->host);
-    } else if (heard.tls_done) {
+    /* Having ended one attempt, the library ends whatever has the number of its socket by then, which may be
+     * the next attempt. The words are those of a broken handshake, too. */
+    failure.doubtful = strcmp(message, "socket error") == 0;
+    bool closed = failure.doubtful || strcmp(message, "TCP connect completion failure") == 0;
+    failure.reached = closed || heard.tls_done;
+    failure.version_refused = closed && link->version == MQTT_V5;
+    if (heard.tls_done) {
         /* With TLS 1.3 it says so only after the handshake, and a reset may be faster than its words. */
-        failure.reached = true;
         pubsub_error_set(&failure.error, PUBSUB_ECONNECT,
                          "%s closed the connection behind the handshake; it may %s", link->host,
                          link->own_certificate
                              ? "refuse the certificate of tls_cert"
                              : "want a client certificate (tls_cert and tls_key)");
+    } else if (closed) {
+        pubsub_error_set(&failure.error, PUBSUB_ECONNECT,
+                         "%s closed the connection without an answer", link->host);
     } else if (strcmp(message, "TCP connect timeout") == 0) {
         pubsub_error_set(&failure.error, PUBSUB_ECONNECT, "%s does not answer", link->host);
     } else if (heard.no_address) {
@@ -226,7 +227,7 @@ void pubsub__paho_failed5(void *context, MQTTAsync_failureData5 *data)
 
 void pubsub__paho_timed_out(paho_link *link)
 {
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false, false};
     paho_failed *node = pubsub__calloc(1, sizeof(*node));
 
     if (node == NULL) {
@@ -256,7 +257,7 @@ int pubsub__paho_tls_error(const char *text, size_t len, void *context)
 void pubsub__paho_lost(void *context, char *cause)
 {
     paho_link *link = context;
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, true};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, true, false};
 
     (void)cause; /* never there */
     (void)pubsub__paho_heard();
@@ -269,7 +270,7 @@ void pubsub__paho_disconnected(void *context, MQTTProperties *properties,
 {
     paho_link *link = context;
     int said = (int)reason;
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, said, false, true};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, said, false, true, false};
     pubsub_err code = PUBSUB_ELOST;
     char name[64];
 

@@ -151,8 +151,7 @@ static void raise_connected(mqtt_engine *engine, paho_node *node)
 
     engine->state = PAHO_UP;
     engine->deadline_ns = 0;
-    window = (window < 1000 ? window : 1000) - 1;
-    engine->window = window > 0 ? window : 1;
+    engine->window = window > 1 ? window - 1 : 1;
     give_up_old(engine);
     if (!engine->gone) {
         engine->host.events->connected(engine->host.host, &connected->connack);
