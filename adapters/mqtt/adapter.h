@@ -50,6 +50,7 @@ struct mqtt_link {
     bool had_session; /* was connected before: a session may be there */
     bool reset;       /* begin with a new session */
     bool forget;      /* end the session */
+    bool unsure;      /* an attempt that failed may have begun the session that is there now */
     mqtt_connack connack;
     /* one call of connect: over all hosts, and both versions */
     int version;
@@ -89,6 +90,7 @@ struct mqtt_sub {
     bool asked;      /* the session of its link may have its filters */
     bool subscribed; /* it has them */
     bool ever;       /* was subscribed before */
+    bool broken;     /* the broker has kept nothing, or perhaps not, since it was active last */
     /* the answers to its SUBSCRIBE packets */
     size_t waiting;
     int granted;

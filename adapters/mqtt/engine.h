@@ -111,6 +111,7 @@ typedef struct mqtt_failure {
     int reason; /* MQTT 5 reason code, or 0 */
     bool version_refused; /* the server does not speak this version, or may not: another may do */
     bool reached;         /* TCP (and TLS) stood: another host is not worth trying */
+    bool perhaps_made;    /* the server may have taken the CONNECT and made a session */
     bool doubtful;        /* it may be the end of an earlier connection: try the same again */
 } mqtt_failure;
 

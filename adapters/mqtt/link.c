@@ -143,6 +143,7 @@ static pubsub_err begin(mqtt_link *link, pubsub_error *err)
             return PUBSUB_ENOMEM;
         }
         link->had_session = false;
+        link->unsure = false;
         link->in_flight = 0;
         link->barren = 0;
         self->alone = self->alone && link->number != 0;
@@ -195,6 +196,7 @@ void pubsub__mqtt_disconnect(void *ctx, uint32_t number, bool final)
     mqtt_link *link = pubsub__mqtt_link_find(self, number);
     if (link != NULL && link->state == MQTT_LINK_CONNECTING) { /* not with this one again */
         self->good_host = (link->host + 1) % pubsub__mqtt_host_count(self->config);
+        link->unsure = true;
     }
     if (link != NULL && link->engine != NULL) {
         if (final) {
@@ -251,8 +253,11 @@ static void on_connected(void *host, const mqtt_connack *connack)
     for (mqtt_sub *sub = link->subs; sub != NULL; sub = sub->next) {
         sub->asked = sub->asked && connack->session_present;
         sub->subscribed = sub->subscribed && connack->session_present;
+        /* Until it is answered: the next connection finds the session that this one has begun. */
+        sub->broken = sub->ever && (sub->broken || link->unsure || !connack->session_present);
     }
     pubsub__mqtt_stale_end(link, connack->session_present);
+    link->unsure = false;
     if (link->number == 0) {
         pubsub_caps caps;
         self->version = connack->version;
@@ -316,6 +321,7 @@ static void on_failed(void *host, const mqtt_failure *failure)
 {
     mqtt_link *link = host;
     link->self->progress++;
+    link->unsure = link->unsure || failure->perhaps_made;
     if (link->state == MQTT_LINK_FORGETTING) {
         link->state = MQTT_LINK_GONE;
         return;

@@ -81,7 +81,7 @@ static void push_end(paho_link *link, paho_kind kind, const mqtt_failure *failur
 
 static void refused(paho_link *link, int code)
 {
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, modern(code), false, true, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, modern(code), false, true, false, false};
     char name[64];
 
     name_reason(failure.reason, name, sizeof(name));
@@ -173,7 +173,7 @@ static bool explain_tls(const paho_link *link, const paho_heard *heard, mqtt_fai
 
 static void attempt_failed(paho_link *link, int code, const char *message)
 {
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false, false, false};
     paho_heard heard = pubsub__paho_heard();
 
     message = message != NULL ? message : "";
@@ -190,7 +190,9 @@ static void attempt_failed(paho_link *link, int code, const char *message)
      * the next attempt. The words are those of a broken handshake, too. */
     failure.doubtful = strcmp(message, "socket error") == 0;
     bool closed = failure.doubtful || strcmp(message, "TCP connect completion failure") == 0;
+    bool silent = strcmp(message, "TCP connect timeout") == 0;
     failure.reached = closed || heard.tls_done;
+    failure.perhaps_made = failure.reached || silent;
     failure.version_refused = closed && link->version == MQTT_V5;
     if (heard.tls_done) {
         /* With TLS 1.3 it says so only after the handshake, and a reset may be faster than its words. */
@@ -202,7 +204,7 @@ static void attempt_failed(paho_link *link, int code, const char *message)
     } else if (closed) {
         pubsub_error_set(&failure.error, PUBSUB_ECONNECT,
                          "%s closed the connection without an answer", link->host);
-    } else if (strcmp(message, "TCP connect timeout") == 0) {
+    } else if (silent) {
         pubsub_error_set(&failure.error, PUBSUB_ECONNECT, "%s does not answer", link->host);
     } else if (heard.no_address) {
         pubsub_error_set(&failure.error, PUBSUB_ECONNECT, "cannot find the address of %s",
@@ -227,7 +229,7 @@ void pubsub__paho_failed5(void *context, MQTTAsync_failureData5 *data)
 
 void pubsub__paho_timed_out(paho_link *link)
 {
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, false, true, false};
     paho_failed *node = pubsub__calloc(1, sizeof(*node));
 
     if (node == NULL) {
@@ -257,7 +259,7 @@ int pubsub__paho_tls_error(const char *text, size_t len, void *context)
 void pubsub__paho_lost(void *context, char *cause)
 {
     paho_link *link = context;
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, true, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, 0, false, true, false, false};
 
     (void)cause; /* never there */
     (void)pubsub__paho_heard();
@@ -270,7 +272,7 @@ void pubsub__paho_disconnected(void *context, MQTTProperties *properties,
 {
     paho_link *link = context;
     int said = (int)reason;
-    mqtt_failure failure = {PUBSUB_ERROR_INIT, said, false, true, false};
+    mqtt_failure failure = {PUBSUB_ERROR_INIT, said, false, true, false, false};
     pubsub_err code = PUBSUB_ELOST;
     char name[64];
 

@@ -175,14 +175,17 @@ static mqtt_sub *sub_new(mqtt_self *self, pubsub_spi_subscription *spi, pubsub_e
 
 static void give_answer(mqtt_sub *sub, bool continuous)
 {
-    static const char reason[] = "reconnected: the broker kept nothing meanwhile";
+    static const char reason[] =
+        "reconnected: the broker kept nothing meanwhile, or perhaps not all";
     pubsub_gap gap = {reason, PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};
     bool first = !sub->ever;
+    continuous = continuous && !sub->broken;
     bool durable = sub->link->kind == MQTT_LINK_DURABLE;
     pubsub_spi_subscribed answer = {continuous && (durable || !first), (pubsub_qos)sub->granted,
                                     first || (continuous && sub->granted > 0) ? NULL : &gap};
     sub->subscribed = true;
     sub->ever = true;
+    sub->broken = false;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &answer, NULL);
 }
 
@@ -346,7 +349,7 @@ void pubsub__mqtt_subscribe(void *ctx, pubsub_spi_subscription *subscription)
     if (sub->link->state != MQTT_LINK_UP) {
         return; /* called again when it is */
     }
-    if (sub->subscribed && sub->link->connack.session_present) {
+    if (sub->subscribed && !sub->broken) {
         give_answer(sub, true);
     } else {
         ask(sub);

@@ -84,6 +84,9 @@ static void refused_messages_come_again(conf *t)
     }
 }
 
+/* Long enough for fifty messages to be published meanwhile. */
+enum { LATER = 500 };
+
 /* Refuse the first one, by a call and by the result: with ack=auto only the result counts, with
  * ack=manual only the call. */
 static int refuse_for_long(kit_sub *sub, kit_message *copy, pubsub_message *message)
@@ -91,7 +94,7 @@ static int refuse_for_long(kit_sub *sub, kit_message *copy, pubsub_message *mess
     bool refused = copy->attempt == 1 && conf_number(copy, "m") == 0;
     (void)sub;
     if (refused) {
-        (void)pubsub_message_nack(message, 150, "not now");
+        (void)pubsub_message_nack(message, LATER, "not now");
     } else {
         (void)pubsub_message_ack(message);
     }
@@ -111,14 +114,14 @@ static void check_others_go_on(conf *t, const char *how)
         conf_publish_many(sub->peer, topic, "m", 50);
         KIT_AWAIT(t->net, kit_count(sub) == 51);
         assert_true(kit_is(kit_at(sub, 50)->payload, "m0"));
-        assert_true(kit_at(sub, 50)->at_ns >= kit_at(sub, 0)->at_ns + 150 * MS);
+        assert_true(kit_at(sub, 50)->at_ns >= kit_at(sub, 0)->at_ns + LATER * MS);
         assert_true(kit_at(sub, 49)->at_ns < kit_at(sub, 50)->at_ns);
     }
 }
 
 static void a_refused_message_does_not_hold_up_the_others(conf *t)
 {
-    check_others_go_on(t, "nack_delay=150ms");
+    check_others_go_on(t, conf_text(t, "nack_delay=%dms", LATER));
 }
 
 static void a_nack_has_its_own_delay(conf *t)

@@ -262,7 +262,8 @@ static void bad_options(const char *options, const char *says)
     pubsub_error err = PUBSUB_ERROR_INIT;
     wire_open(&w, "wire://127.0.0.1:1?tls=yes", options);
     assert_int_not_equal(pubsub_client_ready(w.client, 10000, &err), PUBSUB_OK);
-    assert_int_equal(err.code, PUBSUB_EOPTION);
+    /* It may have failed, and closed the client, before the wait began. */
+    assert_true(err.code == PUBSUB_EOPTION || err.code == PUBSUB_ESTATE);
     KIT_SAYS(err.text, says);
     wire_free(&w);
 }
