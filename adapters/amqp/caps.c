@@ -170,7 +170,7 @@ pubsub_err pubsub__amqp_caps(const pubsub_adapter_config *config, pubsub_caps *o
          "names up to 255 bytes; values of foreign messages that are no strings are shown as text");
     cell(out, PUBSUB_FEATURE_ORDER_KEY, PUBSUB_NATIVE, "per publisher, topic and qos");
     cell(out, PUBSUB_FEATURE_ORDER_KEY_GROUP, PUBSUB_NATIVE,
-         "single active consumer: one member works, the others stand by");
+         "single active consumer: one member works, one message at a time; the others stand by");
     out->confirm = PUBSUB_CONFIRM_WRITTEN;
     out->confirm_note = "in durable queues; a majority has it in quorum queues; where nobody "
                         "subscribes it is told";

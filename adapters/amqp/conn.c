@@ -224,11 +224,6 @@ static void on_closed(void *ctx, const pubsub_error *err)
     } else {
         pubsub_error_set(&error, PUBSUB_ELOST, "the connection was closed");
     }
-    if (conn->state == AMQ_TUNING) { /* RabbitMQ < 3.0 and others say no more */
-        pubsub_error_set(&error, PUBSUB_EAUTH,
-                         "the broker ended the connection when it got the user's name and "
-                         "password");
-    }
     pubsub__amqp_conn_fail(conn, &error);
 }
 

@@ -32,6 +32,9 @@ static amq_sub *sub_new(amq_self *self, pubsub_spi_subscription *spi, pubsub_err
     sub->spi = spi;
     sub->no_ack = spi->request.qos == PUBSUB_AT_MOST_ONCE && !sub->queue.stream;
     sub->prefetch = spi->request.prefetch > UINT16_MAX ? UINT16_MAX : spi->request.prefetch;
+    if (sub->queue.single_active) {
+        sub->prefetch = 1; /* nothing overtakes a message that is refused and comes again */
+    }
     sub->next = self->subs;
     self->subs = sub;
     spi->data = sub;
@@ -222,7 +225,7 @@ static void open_channel(amq_sub *sub)
     sub->channel = pubsub__amqp_channel_open(conn);
     if (sub->channel == NULL) {
         pubsub_error_set(&error, PUBSUB_EFULL,
-                         "the broker allows %u channels, so as many subscriptions", //
+                         "the broker allows %u channels, so as many subscriptions",
                          (unsigned)conn->channel_max);
         refuse(sub, &error);
         return;
