@@ -255,7 +255,7 @@ static void declared(amq_sub *sub, const amqp_queue_declare_ok_t *ok)
         sub->at++;
         sub->absent = false;
         go_on(sub, AMQ_STEP_LOOK);
-    } else if (is_plain(sub)) {
+    } else if (sub->self->naming.plain) { /* nothing can be bound to the empty exchange */
         go_on(sub, sub->no_ack ? AMQ_STEP_CONSUME : AMQ_STEP_QOS);
     } else {
         go_on(sub, AMQ_STEP_BIND);
