@@ -27,10 +27,10 @@ typedef struct amq_sub amq_sub;
 
 typedef enum amq_state {
     AMQ_DOWN = 0,
-    AMQ_DIALING = 1,  /* the transport opens */
-    AMQ_STARTING = 2, /* waits for connection.start */
-    AMQ_TUNING = 3,   /* for connection.tune */
-    AMQ_OPENING = 4,  /* for connection.open-ok */
+    AMQ_DIALING = 1,   /* the transport opens */
+    AMQ_STARTING = 2,  /* waits for connection.start */
+    AMQ_TUNING = 3,    /* for connection.tune */
+    AMQ_OPENING = 4,   /* for connection.open-ok */
     AMQ_PREPARING = 5, /* link 0: for its channels and exchange */
     AMQ_UP = 6,
     AMQ_CLOSING = 7 /* waits for connection.close-ok */
@@ -116,12 +116,12 @@ typedef struct amq_pub {
     uint64_t next;   /* the next one to be given */
     uint64_t ids;    /* of the first tag of this channel: id = ids + tag */
     amq_prepare step;
-    bool looked;     /* for what is being made: it was not there */
+    bool looked;              /* for what is being made: it was not there */
     pubsub_spi_outcome *done; /* outcomes of one read, told together */
     size_t done_count;
     pubsub_error full; /* why the broker refused some of them */
-    bool starved;    /* submit took less than it was offered */
-    uint32_t careful; /* so many are sent one by one: some of them closed the channel */
+    bool starved;      /* submit took less than it was offered */
+    uint32_t careful;  /* so many are sent one by one: some of them closed the channel */
     uint64_t retry_ns; /* the broker was full: publish again then */
     /* a message whose body goes out piece by piece */
     pubsub_spi_publish *big;
@@ -190,7 +190,7 @@ struct amq_sub {
     uint64_t *told;
     size_t ring; /* bits, a power of two */
     /* received */
-    pubsub_block *open;  /* being filled */
+    pubsub_block *open; /* being filled */
     size_t open_bytes;
     struct amq_held *held; /* complete, waits for credit */
     struct amq_held **held_end;

@@ -117,8 +117,9 @@ static void with_stream(pubsub_caps *out)
            PUBSUB_FEATURE_GROUP, PUBSUB_FEATURE_DURABLE, PUBSUB_FEATURE_DURABLE_GROUP,
            PUBSUB_FEATURE_ORDER_KEY_GROUP);
     REFUSE(out, "a stream keeps messages as long as its retention says", PUBSUB_FEATURE_EXPIRY);
-    REFUSE(out, "a stream gives a message once to each reader; a position to go on from is the "
-                "caller's to keep",
+    REFUSE(out,
+           "a stream gives a message once to each reader; a position to go on from is the "
+           "caller's to keep",
            PUBSUB_FEATURE_ACK);
     cell(out, PUBSUB_FEATURE_FROM_EARLIEST, PUBSUB_NATIVE, "");
     cell(out, PUBSUB_FEATURE_FROM_TIME, PUBSUB_NATIVE,
@@ -203,9 +204,8 @@ pubsub_err pubsub__amqp_negotiate(const pubsub_adapter_config *config, const pub
     for (size_t i = 0; sub != NULL && rc == PUBSUB_OK && i < sub->pattern_count; i++) {
         size_t len = 0;
         pubsub_bytes exchange;
-        rc = naming.plain
-                 ? pubsub__amqp_route(&naming, sub->patterns[i], &exchange, key, &len, err)
-                 : pubsub__amqp_binding(sub->patterns[i], key, NULL, err);
+        rc = naming.plain ? pubsub__amqp_route(&naming, sub->patterns[i], &exchange, key, &len, err)
+                          : pubsub__amqp_binding(sub->patterns[i], key, NULL, err);
     }
     if (sub != NULL && rc == PUBSUB_OK && strlen(sub->group) + strlen(sub->durable) > 240 &&
         (strlen(sub->group) > 240 || strlen(sub->durable) > 240)) {

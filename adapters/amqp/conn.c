@@ -54,8 +54,8 @@ void pubsub__amqp_send(amq_conn *conn, uint16_t channel, amqp_method_number_t id
 static void protocol_error(amq_conn *conn, const char *what)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
-    pubsub_error_set(&error, conn->state >= AMQ_UP ? PUBSUB_ELOST : PUBSUB_EPROTO,
-                     "%.120s: %s", pubsub_transport_peer(conn->transport), what);
+    pubsub_error_set(&error, conn->state >= AMQ_UP ? PUBSUB_ELOST : PUBSUB_EPROTO, "%.120s: %s",
+                     pubsub_transport_peer(conn->transport), what);
     pubsub__amqp_conn_fail(conn, &error);
 }
 
@@ -148,8 +148,8 @@ static void parse(amq_conn *conn)
     while (conn->transport != NULL) {
         amq_frame frame;
         size_t used = 0;
-        amq_read result = pubsub__amqp_frame_read(conn->in + at, conn->in_len - at,
-                                                  conn->frame_max, &frame, &used);
+        amq_read result = pubsub__amqp_frame_read(conn->in + at, conn->in_len - at, conn->frame_max,
+                                                  &frame, &used);
         if (result == AMQ_READ_MORE) {
             break;
         }
@@ -272,9 +272,7 @@ static void on_timer(void *ctx)
 
 static amq_conn *conn_of(amq_self *self, uint32_t link)
 {
-    return link == 0                      ? &self->pub_conn
-           : link == self->sub_conn.link ? &self->sub_conn
-                                         : NULL;
+    return link == 0 ? &self->pub_conn : link == self->sub_conn.link ? &self->sub_conn : NULL;
 }
 
 pubsub_err pubsub__amqp_connect(void *ctx, uint32_t link, pubsub_error *err)
@@ -294,9 +292,9 @@ pubsub_err pubsub__amqp_connect(void *ctx, uint32_t link, pubsub_error *err)
     if (conn->timer == NULL) {
         conn->timer = pubsub_timer_new(self->sink, on_timer, conn);
     }
-    conn->transport = conn->timer == NULL ? NULL
-                                          : pubsub_sink_transport_open(self->sink, &request,
-                                                                       &handlers, conn, err);
+    conn->transport = conn->timer == NULL
+                          ? NULL
+                          : pubsub_sink_transport_open(self->sink, &request, &handlers, conn, err);
     if (conn->transport == NULL) {
         return conn->timer == NULL ? pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a timer")
                : err->code != PUBSUB_OK ? err->code
@@ -310,9 +308,8 @@ void pubsub__amqp_conn_up(amq_conn *conn)
 {
     conn->state = AMQ_UP;
     pubsub_transport_good(conn->transport);
-    pubsub_timer_start(conn->timer, conn->heartbeat_s > 0
-                                        ? (pubsub_duration_ms)conn->heartbeat_s * 500
-                                        : 60000);
+    pubsub_timer_start(conn->timer,
+                       conn->heartbeat_s > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000);
     pubsub_sink_link_up(conn->self->sink, conn->link);
 }
 

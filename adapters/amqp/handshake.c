@@ -90,9 +90,12 @@ static bool start(amq_conn *conn, const amqp_connection_start_t *offer)
         return fail(conn, PUBSUB_EOPTION, "user name and password are too long");
     }
     amqp_table_entry_t able[] = {
-        entry_yes("publisher_confirms"),          entry_yes("consumer_cancel_notify"),
-        entry_yes("connection.blocked"),          entry_yes("basic.nack"),
-        entry_yes("authentication_failure_close"), entry_yes("exchange_exchange_bindings"),
+        entry_yes("publisher_confirms"),
+        entry_yes("consumer_cancel_notify"),
+        entry_yes("connection.blocked"),
+        entry_yes("basic.nack"),
+        entry_yes("authentication_failure_close"),
+        entry_yes("exchange_exchange_bindings"),
         entry_yes("per_consumer_qos"),
     };
     amqp_table_entry_t properties[5] = {

@@ -79,8 +79,8 @@ static void add(amqp_table_t *table, pubsub_bytes name, pubsub_bytes value)
     amqp_table_entry_t *entry = &table->entries[table->num_entries++];
     const char *text = value.len > 0 ? value.data : "";
     entry->key = pubsub__amqp_bytes(name);
-    entry->value.kind = pubsub__utf8_check(text, value.len) ? AMQP_FIELD_KIND_UTF8
-                                                            : AMQP_FIELD_KIND_BYTES;
+    entry->value.kind =
+        pubsub__utf8_check(text, value.len) ? AMQP_FIELD_KIND_UTF8 : AMQP_FIELD_KIND_BYTES;
     entry->value.value.bytes = pubsub__amqp_bytes((pubsub_bytes){text, value.len});
 }
 
@@ -94,8 +94,7 @@ static void set(amqp_basic_properties_t *out, amqp_flags_t flag, amqp_bytes_t *t
 }
 
 void pubsub__amqp_encode(const pubsub_publication *pub, const amq_naming *naming,
-                         amqp_table_entry_t *entries, char *reply_to,
-                         amqp_basic_properties_t *out)
+                         amqp_table_entry_t *entries, char *reply_to, amqp_basic_properties_t *out)
 {
     memset(out, 0, sizeof(*out));
     out->headers.entries = entries;

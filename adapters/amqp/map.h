@@ -39,8 +39,7 @@ size_t pubsub__amqp_encode_need(const pubsub_publication *pub);
 /* Properties of a publication. `entries` has room for AMQ_ENTRIES_MAX; `reply_to` for an encoded name
  * of AMQ_SHORT_MAX bytes. Everything is borrowed from pub, entries and reply_to. */
 void pubsub__amqp_encode(const pubsub_publication *pub, const amq_naming *naming,
-                         amqp_table_entry_t *entries, char *reply_to,
-                         amqp_basic_properties_t *out);
+                         amqp_table_entry_t *entries, char *reply_to, amqp_basic_properties_t *out);
 /* What cannot be a message of AMQP 0-9-1. */
 pubsub_err pubsub__amqp_encode_check(const pubsub_publication *pub, const amq_naming *naming,
                                      pubsub_error *err);

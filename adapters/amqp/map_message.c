@@ -139,16 +139,15 @@ static bool decode_headers(const amq_properties *props, pubsub_bytes raw, const 
     rest = props->headers;
     while (pubsub__amqp_table_next(&rest, &field)) {
         if (!take_own(&field, own)) {
-            headers[n++] = (pubsub_header){moved(field.name, raw, copy),
-                                           value_of(&field, raw, copy, block)};
+            headers[n++] =
+                (pubsub_header){moved(field.name, raw, copy), value_of(&field, raw, copy, block)};
         }
     }
     for (size_t i = 0; i < extra_count; i++) {
         headers[n++] = (pubsub_header){extras[i].name, moved(extras[i].value, raw, copy)};
     }
     if (broken > 0) { /* fields of a type nobody knows: their bytes as they came */
-        headers[n++] =
-            (pubsub_header){{undecoded, sizeof(undecoded) - 1}, moved(rest, raw, copy)};
+        headers[n++] = (pubsub_header){{undecoded, sizeof(undecoded) - 1}, moved(rest, raw, copy)};
     }
     out->headers = headers;
     out->header_count = (uint32_t)n;
@@ -202,8 +201,7 @@ bool pubsub__amqp_decode(const amq_properties *props, pubsub_bytes raw,
     memcpy(copy, raw.data, raw.len);
     out->topic = decode_name(naming, delivery->routing_key, false, pattern, block);
     if (props->reply_to.len > 0) {
-        out->reply_to =
-            decode_name(naming, props->reply_to, false, (pubsub_bytes){NULL, 0}, block);
+        out->reply_to = decode_name(naming, props->reply_to, false, (pubsub_bytes){NULL, 0}, block);
     }
     out->content_type = moved(props->content_type, raw, copy);
     out->correlation = moved(props->correlation_id, raw, copy);
@@ -211,8 +209,7 @@ bool pubsub__amqp_decode(const amq_properties *props, pubsub_bytes raw,
         return false;
     }
     if (own.has_key) {
-        out->key = own.key.value.len == 0 ? (pubsub_bytes){"", 0}
-                                          : moved(own.key.value, raw, copy);
+        out->key = own.key.value.len == 0 ? (pubsub_bytes){"", 0} : moved(own.key.value, raw, copy);
     }
     out->flags |= own.tombstone ? PUBSUB_SPI_TOMBSTONE : 0u;
     out->flags |= delivery->redelivered ? PUBSUB_SPI_REDELIVERED : 0u;
@@ -224,9 +221,8 @@ bool pubsub__amqp_decode(const amq_properties *props, pubsub_bytes raw,
         out->position[1] = 0;
     }
     out->qos = props->delivery_mode == AMQP_DELIVERY_PERSISTENT ? 1 : 0;
-    out->timestamp_ns = props->timestamp < UINT64_MAX / 1000000000u
-                            ? props->timestamp * 1000000000u
-                            : 0;
+    out->timestamp_ns =
+        props->timestamp < UINT64_MAX / 1000000000u ? props->timestamp * 1000000000u : 0;
     uint64_t ms = expiration_ms(props->expiration);
     out->expires_ns = ms > 0 && ms < (uint64_t)1 << 40 ? wall_ns + ms * 1000000u : 0;
     out->token = delivery->tag;

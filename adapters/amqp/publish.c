@@ -66,8 +66,8 @@ static void done(amq_self *self, pubsub_spi_publish *publish, pubsub_outcome out
     if (pub->done_count == DONE_MAX) {
         pubsub__amqp_pub_tell(self);
     }
-    pub->done[pub->done_count++] = (pubsub_spi_outcome){
-        publish, outcome, confirm, flags, PUBSUB_POSITION_NONE, error};
+    pub->done[pub->done_count++] =
+        (pubsub_spi_outcome){publish, outcome, confirm, flags, PUBSUB_POSITION_NONE, error};
 }
 
 static amq_slot *slot(amq_pub *pub, uint64_t tag)
@@ -254,8 +254,8 @@ static pubsub_err route(amq_self *self, pubsub_bytes topic, pubsub_error *err)
         return PUBSUB_OK;
     }
     pub->topic_len = 0;
-    pubsub_err rc = pubsub__amqp_route(&self->naming, topic, &pub->exchange, pub->key,
-                                       &pub->key_len, err);
+    pubsub_err rc =
+        pubsub__amqp_route(&self->naming, topic, &pub->exchange, pub->key, &pub->key_len, err);
     if (rc == PUBSUB_OK && topic.len <= sizeof(pub->topic)) {
         memcpy(pub->topic, topic.data, topic.len);
         pub->topic_len = topic.len;

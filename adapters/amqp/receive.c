@@ -178,8 +178,8 @@ static bool find_block(amq_channel *channel, size_t need)
     size_t limit = block_limit(sub);
     size_t frames = (size_t)(channel->body_size / (channel->conn->frame_max - AMQ_FRAME_REST)) + 1;
     bool whole = left >= channel->body_size + frames * AMQ_FRAME_REST;
-    if (sub->open != NULL && (!whole || sub->open_bytes + need > limit ||
-                              pubsub_block_room(sub->open) < need)) {
+    if (sub->open != NULL &&
+        (!whole || sub->open_bytes + need > limit || pubsub_block_room(sub->open) < need)) {
         close_block(sub);
     }
     if (sub->open != NULL) {
@@ -205,8 +205,8 @@ static void lose_for_memory(amq_channel *channel)
 static void complete(amq_channel *channel)
 {
     amq_sub *sub = channel->sub;
-    bool wanted = sub != NULL && channel->content == AMQP_BASIC_DELIVER_METHOD &&
-                  channel->body != NULL;
+    bool wanted =
+        sub != NULL && channel->content == AMQP_BASIC_DELIVER_METHOD && channel->body != NULL;
     channel->content = 0;
     channel->body = NULL;
     if (!wanted) {
@@ -221,14 +221,13 @@ static void complete(amq_channel *channel)
 }
 
 /* Take up a message for its subscription. */
-static bool begin_message(amq_channel *channel, const amq_frame *frame,
-                          const amq_properties *props)
+static bool begin_message(amq_channel *channel, const amq_frame *frame, const amq_properties *props)
 {
     amq_sub *sub = channel->sub;
     amq_self *self = channel->conn->self;
     const pubsub_subscribe_request *request = &sub->spi->request;
-    amq_delivery delivery = {{NULL, 0}, {channel->key, channel->key_len}, channel->tag,
-                             channel->redelivered};
+    amq_delivery delivery = {
+        {NULL, 0}, {channel->key, channel->key_len}, channel->tag, channel->redelivered};
     size_t need = pubsub__amqp_decode_need(props, frame->size, &delivery) +
                   (size_t)channel->body_size + ALIGN;
     pubsub_bytes none = {NULL, 0};

@@ -87,8 +87,7 @@ static void refuse(amq_sub *sub, const pubsub_error *error)
 
 static pubsub_bytes queue_name(const amq_sub *sub)
 {
-    return is_plain(sub) ? sub->spi->request.patterns[sub->at]
-                         : pubsub_bytes_of(sub->queue.name);
+    return is_plain(sub) ? sub->spi->request.patterns[sub->at] : pubsub_bytes_of(sub->queue.name);
 }
 
 static void go_on(amq_sub *sub, amq_step step);
@@ -110,13 +109,12 @@ static void bind_all(amq_sub *sub)
         }
         filter = filter || !exact;
         bind.routing_key = amqp_cstring_bytes(key);
-        pubsub__amqp_send(sub->channel->conn, sub->channel->number, AMQP_QUEUE_BIND_METHOD,
-                          &bind);
+        pubsub__amqp_send(sub->channel->conn, sub->channel->number, AMQP_QUEUE_BIND_METHOD, &bind);
         sub->waiting++;
     }
-    /* A durable queue may have messages of patterns its user had before, and one the caller named has
-     * what others bound to it. */
-    sub->filter = filter || sub->spi->request.durable[0] != '\0' ||
+    /* A durable queue may have messages of patterns its user had before; a stream has everything. What is
+     * in a queue of the caller's name is meant for its consumers, whoever bound it. */
+    sub->filter = filter || sub->spi->request.durable[0] != '\0' || sub->queue.stream ||
                   strcmp(sub->self->exchange_type, "topic") != 0;
 }
 

@@ -96,7 +96,7 @@ bool pubsub__amqp_properties_read(const unsigned char *payload, size_t size, amq
 /* One field of a table. */
 typedef struct amq_field {
     pubsub_bytes name;
-    uint8_t kind; /* AMQP_FIELD_KIND_* */
+    uint8_t kind;       /* AMQP_FIELD_KIND_* */
     pubsub_bytes value; /* of strings, tables and arrays without their length */
 } amq_field;
 
