@@ -18,7 +18,6 @@
 struct amq_held {
     struct amq_held *next;
     pubsub_block *block;
-    size_t bytes;
 };
 
 static void make_dirty(amq_sub *sub)
@@ -32,21 +31,19 @@ static void make_dirty(amq_sub *sub)
 
 /* ---- to the core ------------------------------------------------------------------------------ */
 
-static bool has_credit(amq_sub *sub, const pubsub_block *block, size_t bytes)
+/* A block may go beyond what is left, by less than its own size: see block_limit and count_limit. The core
+ * calls back only after it said that nothing is left. */
+static bool has_credit(amq_sub *sub)
 {
     uint32_t messages = 0;
-    uint64_t credit = 0;
-    if (sub->no_ack) {
-        return true; /* the core counts what is too much */
-    }
-    size_t count = pubsub_block_count(block);
-    return pubsub_sink_credit(sub->self->sink, sub->spi, &messages, &credit) &&
-           (count == 1 || (messages >= count && credit >= bytes));
+    uint64_t bytes = 0;
+    /* Without acks the core counts what is too much. */
+    return sub->no_ack || pubsub_sink_credit(sub->self->sink, sub->spi, &messages, &bytes);
 }
 
 static void give_held(amq_sub *sub)
 {
-    while (sub->held != NULL && has_credit(sub, sub->held->block, sub->held->bytes)) {
+    while (sub->held != NULL && has_credit(sub)) {
         struct amq_held *held = sub->held;
         sub->held = held->next;
         pubsub_sink_messages(sub->self->sink, sub->spi, held->block);
@@ -61,7 +58,6 @@ static void give_held(amq_sub *sub)
 static void close_block(amq_sub *sub)
 {
     pubsub_block *block = sub->open;
-    size_t bytes = sub->open_bytes;
     sub->open = NULL;
     sub->open_bytes = 0;
     if (block == NULL) {
@@ -69,7 +65,7 @@ static void close_block(amq_sub *sub)
     }
     give_held(sub);
     struct amq_held *held = NULL;
-    if (sub->held != NULL || !has_credit(sub, block, bytes)) {
+    if (sub->held != NULL || !has_credit(sub)) {
         held = pubsub__calloc(1, sizeof(*held));
     }
     if (held == NULL) { /* or no memory to have it wait: then credit is exceeded */
@@ -77,7 +73,6 @@ static void close_block(amq_sub *sub)
         return;
     }
     held->block = block;
-    held->bytes = bytes;
     *sub->held_end = held;
     sub->held_end = &held->next;
 }
@@ -170,6 +165,13 @@ static size_t block_limit(const amq_sub *sub)
     return sub->no_ack || part > BLOCK_BYTES ? BLOCK_BYTES : (size_t)part;
 }
 
+/* Of a queue no more than the prefetch comes anyway; a stream sends whole chunks. */
+static size_t count_limit(const amq_sub *sub)
+{
+    size_t part = (size_t)sub->spi->request.prefetch / 8 + 1;
+    return !sub->queue.stream || part > PUBSUB_BLOCK_MESSAGES ? PUBSUB_BLOCK_MESSAGES : part;
+}
+
 /* A block with room for a message: the open one, or one for as many such as are probably there. */
 static bool find_block(amq_channel *channel, size_t need)
 {
@@ -187,7 +189,7 @@ static bool find_block(amq_channel *channel, size_t need)
     }
     size_t each = (size_t)channel->body_size + 64;
     size_t count = whole ? 1 + (left - (size_t)channel->body_size) / (each + 64) : 1;
-    count = count > PUBSUB_BLOCK_MESSAGES ? PUBSUB_BLOCK_MESSAGES : count;
+    count = count > count_limit(sub) ? count_limit(sub) : count;
     while (count > 1 && count * need > limit) {
         count = (count + 1) / 2;
     }
