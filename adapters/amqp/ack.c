@@ -14,6 +14,7 @@
 bool pubsub__amqp_acks_begin(amq_sub *sub)
 {
     sub->upto = 0;
+    sub->epoch++;
     if (sub->ring == 0) {
         sub->ring = RING_FIRST;
         sub->settled = pubsub__calloc(sub->ring / 64, sizeof(uint64_t));
@@ -108,23 +109,36 @@ static void advance(amq_sub *sub)
 }
 
 /* One that cannot leave together with others. */
-static void settle_alone(amq_sub *sub, const pubsub_spi_ack *ack, bool remembered)
+static void settle_alone(amq_sub *sub, uint64_t tag, bool remembered)
 {
-    if (remembered && (ack->token <= sub->upto || get(sub->told, sub->ring, ack->token))) {
+    if (remembered && (tag <= sub->upto || get(sub->told, sub->ring, tag))) {
         return; /* told already */
     }
     if (remembered) {
-        put(sub->told, sub->ring, ack->token, true);
+        put(sub->told, sub->ring, tag, true);
     }
-    send_ack(sub, ack->token, false);
+    send_ack(sub, tag, false);
 }
 
+static uint64_t tag_of(const pubsub_spi_ack *ack)
+{
+    return ack->token & ((UINT64_C(1) << AMQ_TAG_BITS) - 1);
+}
+
+/* Whose it is; NULL when there is nothing to say to the broker any more. */
 static amq_sub *sub_of(const pubsub_spi_ack *ack)
 {
     amq_sub *sub = ack->subscription->data;
     bool live = sub != NULL && sub->channel != NULL && sub->channel->state == AMQ_CHANNEL_OPEN &&
-                sub->ring > 0 && !sub->no_ack && ack->token > sub->upto;
+                sub->ring > 0 && !sub->no_ack && tag_of(ack) > sub->upto &&
+                ack->token >> AMQ_TAG_BITS == sub->epoch;
     return live ? sub : NULL;
+}
+
+/* A stream gives nothing back: reading goes on behind what was settled, whatever the verdict. */
+static bool is_ack(const amq_sub *sub, const pubsub_spi_ack *ack)
+{
+    return ack->settle == PUBSUB_SPI_ACK || sub->queue.stream;
 }
 
 void pubsub__amqp_ack(void *ctx, const pubsub_spi_ack *acks, size_t count)
@@ -136,14 +150,14 @@ void pubsub__amqp_ack(void *ctx, const pubsub_spi_ack *acks, size_t count)
         if (sub == NULL) {
             continue;
         }
-        bool remembered = remember(sub, acks[i].token);
-        if (acks[i].settle != PUBSUB_SPI_ACK) {
-            send_back(sub, acks[i].token);
+        bool remembered = remember(sub, tag_of(&acks[i]));
+        if (!is_ack(sub, &acks[i])) {
+            send_back(sub, tag_of(&acks[i]));
             if (remembered) {
-                put(sub->told, sub->ring, acks[i].token, true);
+                put(sub->told, sub->ring, tag_of(&acks[i]), true);
             }
         } else if (!remembered) {
-            settle_alone(sub, &acks[i], false);
+            settle_alone(sub, tag_of(&acks[i]), false);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -155,9 +169,9 @@ void pubsub__amqp_ack(void *ctx, const pubsub_spi_ack *acks, size_t count)
     }
     for (size_t i = 0; i < count; i++) {
         amq_sub *sub = sub_of(&acks[i]);
-        if (sub != NULL && acks[i].settle == PUBSUB_SPI_ACK &&
-            acks[i].token - sub->upto <= sub->ring) {
-            settle_alone(sub, &acks[i], true);
+        if (sub != NULL && is_ack(sub, &acks[i]) &&
+            tag_of(&acks[i]) - sub->upto <= sub->ring) {
+            settle_alone(sub, tag_of(&acks[i]), true);
         }
     }
 }

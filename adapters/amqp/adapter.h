@@ -150,6 +150,9 @@ typedef enum amq_step {
     AMQ_STEP_ACTIVE = 7
 } amq_step;
 
+/* Delivery tags have the lower bits of a token. */
+#define AMQ_TAG_BITS 48
+
 /* What kind of queue a subscription wants. */
 typedef struct amq_queue {
     char name[AMQ_SHORT_MAX + 1]; /* "" = the broker names it */
@@ -184,6 +187,8 @@ struct amq_sub {
     uint32_t prefetch;
     char actual[AMQ_SHORT_MAX + 1]; /* the name of its queue at the broker */
     char bound[AMQ_SHORT_MAX + 1];
+    uint16_t epoch; /* of its channel: in the upper bits of tokens, because of a stream the core may
+                       settle what came on an earlier one */
     /* settled deliveries: a ring of two bits for each */
     uint64_t upto; /* all up to this one are settled and told */
     uint64_t *settled;
@@ -194,7 +199,6 @@ struct amq_sub {
     size_t open_bytes;
     struct amq_held *held; /* complete, waits for credit */
     struct amq_held **held_end;
-    uint64_t given; /* position of streams: last offset handed to the core + 1 */
     bool dirty;
     amq_sub *next_dirty;
 };

@@ -243,6 +243,7 @@ static bool begin_message(amq_channel *channel, const amq_frame *frame, const am
                              pubsub__clock_wall_ns(), sub->open, message)) {
         return false;
     }
+    message->token |= (uint64_t)sub->epoch << AMQ_TAG_BITS;
     message->flags |= sub->filter && !channel->by_name ? PUBSUB_SPI_FILTER : 0u;
     if (sub->no_ack) {
         message->flags |= PUBSUB_SPI_NO_ACK;

@@ -44,6 +44,15 @@ class Streams(amqp_interop.Case):
         out = self.ok("sub", "--from", "earliest", "-c", "3000", "--prefetch", "50", self.topic())
         self.assertEqual(out, b"".join(b"%d\n" % i for i in range(3000)))
 
+    def test_leaving_in_the_middle(self):
+        """What was not handled yet is not given back: a stream cannot take it, and would end the connection."""
+        lines = self.path("lines", b"x\n" * 500)
+        with open(lines, "rb") as file:
+            self.assertEqual(self.start("pub", "-l", self.topic(), stdin=file).end()[0], 0)
+        code, out, err = self.run_pubsub("sub", "-v", "--from", "earliest", "-c", "3", self.topic())
+        self.assertEqual((code, out.count(b"x\n")), (0, 3))
+        self.assertNotIn("lost", err)
+
     def test_what_a_stream_has_not_is_refused(self):
         for args, word in ((("-g", "g"), "group"), (("--durable", "d"), "durable")):
             self.fails(7, "sub", *args, self.topic(), says=word)
