@@ -169,8 +169,7 @@ void pubsub__amqp_ack(void *ctx, const pubsub_spi_ack *acks, size_t count)
     }
     for (size_t i = 0; i < count; i++) {
         amq_sub *sub = sub_of(&acks[i]);
-        if (sub != NULL && is_ack(sub, &acks[i]) &&
-            tag_of(&acks[i]) - sub->upto <= sub->ring) {
+        if (sub != NULL && is_ack(sub, &acks[i]) && tag_of(&acks[i]) - sub->upto <= sub->ring) {
             settle_alone(sub, tag_of(&acks[i]), true);
         }
     }
