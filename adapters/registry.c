@@ -27,6 +27,13 @@ extern const pubsub_adapter pubsub__adapter_mqtt;
 #define MQTT NULL
 #endif
 
+#ifdef PUBSUB_HAVE_ADAPTER_AMQP
+extern const pubsub_adapter pubsub__adapter_amqp;
+#define AMQP &pubsub__adapter_amqp
+#else
+#define AMQP NULL
+#endif
+
 static const struct known {
     const char *scheme;
     const char *adapter;
@@ -46,8 +53,8 @@ static const struct known {
     {"rediss", "redis", NULL, true, "REDIS", "Redis pub/sub over TLS"},
     {"redis+streams", "redis", NULL, false, "REDIS", "Redis streams"},
     {"rediss+streams", "redis", NULL, true, "REDIS", "Redis streams over TLS"},
-    {"amqp", "amqp", NULL, false, "AMQP", "AMQP 0-9-1 (RabbitMQ)"},
-    {"amqps", "amqp", NULL, true, "AMQP", "AMQP 0-9-1 over TLS"},
+    {"amqp", "amqp", AMQP, false, "AMQP", "AMQP 0-9-1 (RabbitMQ)"},
+    {"amqps", "amqp", AMQP, true, "AMQP", "AMQP 0-9-1 over TLS"},
 };
 
 #define KNOWN (sizeof g_known / sizeof g_known[0])

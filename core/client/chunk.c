@@ -206,6 +206,9 @@ void pubsub__publish_insert(pubsub__publish_list *list, pubsub__publish *publish
 {
     /* Those that come back are older than nearly all that wait: walk from the front. */
     pubsub__publish *at = list->head;
+    if (list->tail != NULL && list->tail->spi.id < publish->spi.id) {
+        at = NULL; /* the undelivered ones come in order, and there may be very many */
+    }
     while (at != NULL && at->spi.id < publish->spi.id) {
         at = at->next;
     }

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/broker.h"
+#include "support/net.h"
+
+#include <stdio.h>
+
+/* Who may connect to RabbitMQ, and do what: passwords, certificates, permissions, names. Each refusal
+ * names its reason, is final, and comes at once; what is allowed goes on beside it. */
+
+enum { FAST = 8000 };
+
+static kit_net net;
+
+static int set_up(void **state)
+{
+    (void)state;
+    kit_net_init(&net, KIT_THREAD);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    kit_net_fini(&net);
+    return 0;
+}
+
+static pubsub_err try_connect(const char *url, const char *options, pubsub_error *error)
+{
+    kit_peer *peer = kit_peer_new(&net, url, options);
+    uint64_t start = kit_now();
+    pubsub_err rc = pubsub_client_connect(peer->client, error);
+    rc = rc == PUBSUB_OK ? pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), error) : rc;
+    assert_true((int64_t)((kit_now() - start) / 1000000) < kit_ms(FAST));
+    return rc;
+}
+
+/* "name=value", in a buffer that the next call but three uses again. */
+static const char *option(const char *name, const char *value)
+{
+    static char texts[4][400];
+    static size_t at;
+    char *out = texts[at++ % 4];
+    assert_true(snprintf(out, sizeof(texts[0]), "%s=%s", name, value) < (int)sizeof(texts[0]));
+    return out;
+}
+
+static pubsub_err publish(kit_peer *peer, const char *topic, int qos, pubsub_receipt *receipt,
+                          pubsub_error *error)
+{
+    pubsub_publication publication = kit_publication(topic, "x");
+    publication.qos = (pubsub_qos)qos;
+    return pubsub_client_publish_wait(peer->client, &publication, kit_ms(KIT_PATIENCE), receipt,
+                                      error);
+}
+
+static kit_peer *limited(kit_broker *broker)
+{
+    char options[256];
+    (void)snprintf(options, sizeof(options), "user=%s password=%s",
+                   kit_broker_need(broker, "limited_user"), kit_broker_password(broker, true));
+    return kit_peer_new(&net, kit_broker_url(broker), options);
+}
+
+/* ---- passwords and virtual hosts ---------------------------------------------------------------- */
+
+static void test_amqp_access_passwords(void **state)
+{
+    (void)state;
+    kit_broker *broker = kit_broker_start("rabbitmq", "auth");
+    const char *url = kit_broker_url(broker);
+    const char *user = kit_broker_need(broker, "user");
+    char options[256];
+    char elsewhere[256];
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    KIT_ERR(PUBSUB_EAUTH, try_connect(url, "", &error));
+    (void)snprintf(options, sizeof(options), "user=%s password=wrong-word", user);
+    KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+    KIT_SAYS(error.text, "refused");
+    assert_null(strstr(error.text, "wrong-word"));
+    (void)snprintf(options, sizeof(options), "user=%s", user);
+    KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+    (void)snprintf(options, sizeof(options), "amqp.auth=external");
+    KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+    KIT_SAYS(error.text, "EXTERNAL");
+    (void)snprintf(options, sizeof(options), "user=%s password=%s", user,
+                   kit_broker_password(broker, false));
+    KIT_OK(try_connect(url, options, &error), &error);
+    (void)snprintf(elsewhere, sizeof(elsewhere), "%s/nowhere", url);
+    KIT_ERR(PUBSUB_EDENIED, try_connect(elsewhere, options, &error));
+    KIT_SAYS(error.text, "nowhere");
+    (void)snprintf(elsewhere, sizeof(elsewhere), "%s/%%2F", url);
+    KIT_OK(try_connect(elsewhere, options, &error), &error);
+
+    /* ---- permissions: the same broker, because each takes seconds to start ---- */
+    kit_peer *peer = limited(broker);
+    pubsub_receipt receipt;
+    KIT_ERR(PUBSUB_EDENIED, publish(peer, "closed/t", 1, &receipt, &error));
+    assert_int_equal(receipt.outcome, PUBSUB_REJECTED);
+    KIT_SAYS(error.text, "closed.t");
+    KIT_OK(publish(peer, "open/t", 1, &receipt, &error), &error);
+    KIT_OK(publish(peer, "closed/t", 0, &receipt, &error), &error); /* told as an event */
+    KIT_OK(publish(peer, "open/t", 0, &receipt, &error), &error);
+
+    KIT_ERR(PUBSUB_EDENIED, kit_try_subscribe(peer, "closed/#", NULL, NULL, &error));
+    KIT_SAYS(error.text, "closed");
+    KIT_ERR(PUBSUB_EDENIED, kit_try_subscribe(peer, "open/t", "durable=d", NULL, &error));
+    KIT_SAYS(error.text, "pubsub.d.d");
+    kit_sub *open = kit_subscribe(peer, "open/#", NULL);
+    kit_publish(peer, "open/t", "x");
+    KIT_AWAIT(&net, kit_count(open) == 1);
+    assert_int_equal(kit_stats(peer).disconnects, 0);
+
+    /* One that is refused among many: all others arrive. */
+    enum { COUNT = 300 };
+    for (size_t i = 0; i < COUNT; i++) {
+        pubsub_publication publication = kit_publication(i == 150 ? "closed/t" : "open/t", "y");
+        kit_send(peer, &publication);
+    }
+    KIT_AWAIT(&net, kit_count(open) >= 1 + COUNT - 1);
+    assert_int_equal(kit_stats(peer).disconnects, 0);
+    kit_net_fini(&net);
+    kit_broker_stop(broker);
+}
+
+/* ---- names and queues ---------------------------------------------------------------------------- */
+
+static void test_amqp_access_names(void **state)
+{
+    (void)state;
+    const char *url = kit_broker_shared("rabbitmq");
+    char plain[256];
+    char text[300];
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    kit_peer *peer = kit_peer_new(&net, url, "");
+    KIT_ERR(PUBSUB_EDENIED,
+            try_connect(url, "amqp.exchange=amq.nothing.there", &error) == PUBSUB_ENOTFOUND
+                ? PUBSUB_EDENIED
+                : PUBSUB_OK);
+    KIT_SAYS(error.text, "amq.nothing.there");
+    KIT_ERR(PUBSUB_ETOPIC, kit_try_subscribe(peer, "t", "amqp.queue=amq.mine", NULL, &error));
+    KIT_SAYS(error.text, "amq.");
+    /* The empty exchange: patterns make no sense, topics are queues. */
+    (void)snprintf(plain, sizeof(plain), "%s/?exchange=", url);
+    kit_peer *names = kit_peer_new(&net, plain, "");
+    KIT_ERR(PUBSUB_ENOTSUP, kit_try_subscribe(names, "a/#", NULL, NULL, &error));
+    KIT_ERR(PUBSUB_ETOPIC, kit_try_subscribe(names, "amq.mine", NULL, NULL, &error));
+    /* Too long for a routing key. */
+    memset(text, 'a', sizeof(text));
+    text[256] = '\0';
+    pubsub_publication publication = kit_publication(text, "x");
+    KIT_ERR(PUBSUB_ETOPIC, pubsub_client_publish(peer->client, &publication, 0, &error));
+    text[255] = '\0';
+    publication = kit_publication(text, "x");
+    KIT_OK(pubsub_client_publish(peer->client, &publication, 0, &error), &error);
+    text[254] = '.';
+    publication = kit_publication(text, "x");
+    KIT_ERR(PUBSUB_ETOPIC, pubsub_client_publish(peer->client, &publication, 0, &error));
+    kit_net_fini(&net);
+}
+
+static void test_amqp_access_queue_that_differs(void **state)
+{
+    (void)state;
+    const char *url = kit_broker_shared("rabbitmq");
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    kit_peer *first = kit_peer_new(&net, url, "");
+    kit_peer *second = kit_peer_new(&net, url, "");
+    kit_sub *one = kit_subscribe(first, "differs/t", "group=differs");
+    /* Not durable here: the argument that differs is named, once. */
+    KIT_ERR(PUBSUB_EREJECTED,
+            kit_try_subscribe(second, "differs/t", "group=differs durable=differs", NULL, &error));
+    KIT_SAYS(error.text, "auto_delete");
+    KIT_ERR(PUBSUB_EREJECTED,
+            kit_try_subscribe(second, "differs/t", "group=differs order=key", NULL, &error));
+    KIT_SAYS(error.text, "x-single-active-consumer");
+    kit_publish(second, "differs/t", "x");
+    KIT_AWAIT(&net, kit_count(one) == 1);
+    kit_net_fini(&net);
+}
+
+/* ---- certificates ------------------------------------------------------------------------------- */
+
+static void test_amqp_access_authority(void **state)
+{
+    (void)state;
+    kit_broker *broker = kit_broker_start("rabbitmq", "tls");
+    const char *url = kit_broker_need(broker, "url_tls");
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    KIT_ERR(PUBSUB_ETLS, try_connect(url, "", &error));
+    const char *wrong = option("tls_ca", kit_broker_need(broker, "wrong_ca"));
+    KIT_ERR(PUBSUB_ETLS, try_connect(url, wrong, &error));
+    KIT_SAYS(error.text, "tls_ca");
+    KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
+    const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
+    KIT_OK(try_connect(url, right, &error), &error);
+    kit_peer *peer = kit_peer_new(&net, url, right);
+    kit_sub *sub = kit_subscribe(peer, "tls/#", NULL);
+    kit_publish(peer, "tls/t", "x");
+    KIT_AWAIT(&net, kit_count(sub) == 1);
+    /* The other way round: TLS to a port without, and none to one with. */
+    char crossed[256];
+    (void)snprintf(crossed, sizeof(crossed), "amqps://127.0.0.1:%s",
+                   kit_broker_need(broker, "port_plain"));
+    assert_int_not_equal(try_connect(crossed, right, &error), PUBSUB_OK);
+    (void)snprintf(crossed, sizeof(crossed), "amqp://127.0.0.1:%s",
+                   kit_broker_need(broker, "port_tls"));
+    assert_int_not_equal(try_connect(crossed, "", &error), PUBSUB_OK);
+    kit_net_fini(&net);
+    kit_broker_stop(broker);
+}
+
+static void test_amqp_access_expired(void **state)
+{
+    (void)state;
+    kit_broker *broker = kit_broker_start("rabbitmq", "tls-expired");
+    const char *url = kit_broker_need(broker, "url_tls");
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
+    KIT_ERR(PUBSUB_ETLS, try_connect(url, right, &error));
+    KIT_SAYS(error.text, "certificate");
+    KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
+    kit_net_fini(&net);
+    kit_broker_stop(broker);
+}
+
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_amqp_access_passwords),
+        CASE(test_amqp_access_names),
+        CASE(test_amqp_access_queue_that_differs),
+        CASE(test_amqp_access_authority),
+        CASE(test_amqp_access_expired),
+    };
+    return cmocka_run_group_tests_name("amqp_access", tests, NULL, NULL);
+}
