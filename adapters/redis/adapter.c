@@ -60,6 +60,7 @@ static void redis_fini(void *ctx, bool forked)
     while (self->ops != NULL) {
         redis_op *op = self->ops;
         self->ops = op->next;
+        pubsub__free(op->data);
         pubsub__free(op);
     }
     pubsub__redis_channels_free(self);

@@ -46,7 +46,7 @@ struct redis_link {
     redis_link_kind kind;
     redis_conn *conn;
     redis_sub *sub;    /* of a reader */
-    bool wanted;       /* opens when main is up */
+    bool wanted;       /* the core waits for it, and it waits for main */
     bool ending;       /* says goodbye */
     unsigned greeting; /* answers of the main connection that `up` still waits for */
 };
@@ -71,9 +71,13 @@ struct redis_op {
     redis_self *self;
     redis_sub *sub; /* NULL = it is gone */
     void (*fn)(redis_op *op, const redis_reply *reply);
-    uint32_t topic;   /* whatever fn needs */
+    /* whatever fn needs */
+    uint32_t topic;
     uint32_t attempt;
     uint64_t position[2];
+    uint64_t read;
+    bool mine;
+    void *data; /* owned */
 };
 
 /* ---- of streams ---- */
@@ -87,7 +91,9 @@ struct redis_topic {
     bool counted;          /* `added` is known */
     bool exists;           /* was seen on the server */
     bool behind;           /* there was more than could be read: trimming may overtake us */
-    bool checking;
+    bool ready;            /* it can be read: its group is there, its beginning is known */
+    bool fresh;            /* what was gone before its group began is no loss */
+    bool late;             /* appeared after the subscription: counts from its first message */
 };
 
 typedef enum redis_stage {
@@ -127,6 +133,11 @@ struct redis_sub {
     size_t early_count;
     uint32_t expect_messages; /* what the last read brought */
     size_t expect_bytes, got_bytes;
+    uint32_t room; /* messages the block may still take */
+    pubsub__buf backlog; /* messages beyond the credit, see backlog_put */
+    size_t backlog_at;
+    uint64_t backlog_max;
+    uint64_t dropped; /* in the present episode */
 
     /* streams */
     redis_stage stage;
@@ -139,20 +150,21 @@ struct redis_sub {
     pubsub_timer *timer;
     redis_topic *topics;
     size_t topic_count, topic_cap;
-    size_t begun;       /* answers of the present stage */
-    bool resumed, fresh; /* it goes on; its group is new */
-    bool reading;       /* a read is on its way */
-    bool retained;      /* wants the last values first */
-    bool created;       /* the streams of this connection have their groups */
-    size_t turn_at;     /* where the next read begins when credit is short */
-    size_t average;     /* bytes of a message, as seen */
-    uint64_t lease_ns;  /* when the lease was renewed last */
-    uint64_t lock_since_ns;
-    int64_t lock_ttl;
+    size_t begin_at, begun; /* topics that were asked about, and those that have answered */
+    bool resumed;           /* its group was there before */
+    bool made;              /* its group was made by us, so there is nothing pending */
+    bool reading;           /* a read is on its way */
+    bool retained;          /* wants the last values first */
+    bool listening;         /* among the users of the announcements */
+    size_t average;         /* bytes of a message, as seen */
+    uint64_t renewed_ns;    /* when the lease was renewed last, by an answer */
+    uint64_t tick_ns;       /* when the timer has to look after the group again */
+    int64_t lock_ttl;       /* of the other holder, when it was seen last; -1 = not seen */
     redis_again *again;
     size_t again_count, again_cap;
-    size_t renewing;
-    uint64_t checked_ns;
+    unsigned ticks;
+    size_t check_at;
+    size_t open;            /* messages that are not settled */
     pubsub_gap gap;
     bool has_gap;
 };
@@ -265,26 +277,45 @@ void pubsub__redis_pubsub_confirmed(redis_sub *sub, const pubsub_error *err);
 void pubsub__redis_pubsub_message(redis_sub *sub, const redis_channel *channel, pubsub_bytes topic,
                                   pubsub_bytes payload);
 void pubsub__redis_pubsub_idle(redis_sub *sub);
+void pubsub__redis_pubsub_credit(redis_sub *sub);
 
 /* stream_sub.c: subscriptions of streams, how they begin and end */
 void pubsub__redis_stream_begin(redis_sub *sub);
 void pubsub__redis_stream_end(redis_sub *sub, bool forget);
+/* Its connection is gone. */
 void pubsub__redis_stream_lost(redis_sub *sub);
+/* The announcements are there, for the first time or again. */
 void pubsub__redis_stream_hub(redis_sub *sub);
 void pubsub__redis_stream_announced(redis_sub *sub, pubsub_bytes topic);
+/* Its group or what belongs to it was deleted: begin again. */
+void pubsub__redis_stream_again(redis_sub *sub, const pubsub_error *err);
+
+/* stream_begin.c: where its streams begin */
+void pubsub__redis_stream_hold(redis_sub *sub);
+void pubsub__redis_stream_list(redis_sub *sub);
+redis_topic *pubsub__redis_topic_add(redis_sub *sub, const char *name, size_t len);
+size_t pubsub__redis_topic_find(const redis_sub *sub, const char *name, size_t len, size_t guess);
+pubsub_bytes pubsub__redis_topic_key(const redis_topic *topic);
+/* A topic that appeared while it reads. */
+void pubsub__redis_topic_late(redis_sub *sub, uint32_t index);
+bool pubsub__redis_stream_wants(const redis_sub *sub, pubsub_bytes topic);
+void pubsub__redis_stream_relist(redis_sub *sub);
 
 /* stream_read.c */
 void pubsub__redis_stream_read(redis_sub *sub);
-/* Give the core entries of one stream. attempt 0 = they are new. */
+/* Give the core entries of one stream. attempts NULL: they are new; flags PUBSUB_SPI_*. */
 void pubsub__redis_stream_give(redis_sub *sub, uint32_t topic, const redis_reply *entries,
-                               const uint32_t *attempts);
+                               const uint32_t *attempts, uint32_t flags);
+
+/* stream_check.c: what was lost */
 void pubsub__redis_stream_check(redis_sub *sub, bool all);
+void pubsub__redis_stream_gap(redis_sub *sub, const char *reason, uint64_t missed);
 
 /* stream_lease.c */
 void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t count);
 void pubsub__redis_stream_on_timer(void *ctx);
-/* Take over what is pending: mine false, of members that are silent; else what is ours. */
+void pubsub__redis_stream_timer_set(redis_sub *sub);
+/* Take over what is pending: of ourselves when mine, else of members that are silent. */
 void pubsub__redis_stream_recover(redis_sub *sub, uint32_t topic, bool mine);
-void pubsub__redis_stream_tell_gap(redis_sub *sub, const char *reason, uint64_t missed);
 
 #endif

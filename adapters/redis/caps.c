@@ -40,6 +40,15 @@ const pubsub_option_row pubsub__redis_option_rows[] = {
      .default_text = "0",
      .help = "streams: trim a stream to about so many entries when publishing, also those that "
              "nobody has read; 0 = never"},
+    {.name = "backlog",
+     .adapter = "redis",
+     .type = PUBSUB_OPTION_SIZE,
+     .scopes = C | PUBSUB_SCOPE_SUBSCRIBE,
+     .min = 0,
+     .max = INT64_C(1) << 40,
+     .default_text = "64M",
+     .help = "pub/sub: bytes kept here for a subscription beyond its prefetch; more is dropped and "
+             "told as a gap"},
     {.name = NULL},
 };
 

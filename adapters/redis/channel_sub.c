@@ -124,30 +124,66 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Room for what one read brings, as far as the last one tells. */
-static void new_block(redis_sub *sub, size_t need)
+/* Room for what one read brings, as far as the last one tells, and no more than there is credit for.
+ * False: there is none. */
+static bool new_block(redis_sub *sub, size_t need)
 {
     size_t messages = larger(FIRST_MESSAGES, 2 * (size_t)sub->expect_messages);
     size_t bytes = larger(FIRST_BYTES, 2 * sub->expect_bytes);
+    uint64_t credit = 0;
+    if (sub->early) {
+        sub->room = PUBSUB_BLOCK_MESSAGES;
+    } else if (!pubsub_sink_credit(sub->self->sink, sub->spi, &sub->room, &credit)) {
+        return false;
+    }
     messages = messages < PUBSUB_BLOCK_MESSAGES ? messages : PUBSUB_BLOCK_MESSAGES;
     bytes = bytes < BLOCK_BYTES ? bytes : BLOCK_BYTES;
     sub->block = pubsub_sink_block(sub->self->sink, messages, larger(need, bytes));
+    return sub->block != NULL;
 }
 
-static void add_message(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, uint32_t flags)
+typedef struct kept {
+    size_t topic_len, payload_len;
+    uint32_t flags;
+} kept;
+
+/* Without credit messages wait here, because the server would otherwise close the connection of a slow
+ * reader and all subscriptions would lose. */
+static void backlog_put(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, uint32_t flags)
+{
+    pubsub_gap gap = {"overflow: handlers are slower than the messages", PUBSUB_POSITION_NONE,
+                      PUBSUB_POSITION_NONE, 0};
+    kept head = {topic.len, payload.len, flags};
+    size_t need = sizeof(head) + topic.len + payload.len;
+    if (sub->backlog_max == 0) {
+        int64_t max = 0;
+        (void)pubsub_options_int(sub->spi->request.options, "redis.backlog", &max);
+        sub->backlog_max = (uint64_t)max + 1;
+    }
+    bool fits = sub->backlog.len - sub->backlog_at + need < sub->backlog_max;
+    if (!fits || pubsub__buf_reserve(&sub->backlog, need) != PUBSUB__BUF_OK) {
+        if (sub->dropped++ == 0) { /* once for each episode */
+            pubsub_sink_gap(sub->self->sink, sub->spi, &gap);
+        }
+        return;
+    }
+    (void)pubsub__buf_add(&sub->backlog, &head, sizeof(head));
+    (void)pubsub__buf_add(&sub->backlog, topic.data, topic.len);
+    (void)pubsub__buf_add(&sub->backlog, payload.data, payload.len);
+}
+
+static bool add_now(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, uint32_t flags)
 {
     size_t need = topic.len + payload.len + 32;
-    if (sub->block != NULL && pubsub_block_room(sub->block) < need) {
+    if (sub->block != NULL && (sub->room == 0 || pubsub_block_room(sub->block) < need)) {
         hand_over(sub);
     }
-    if (sub->block == NULL) {
-        new_block(sub, need);
+    if (sub->block == NULL && !new_block(sub, need)) {
+        return false;
     }
-    pubsub_spi_message *out = sub->block == NULL ? NULL : pubsub_block_message(sub->block);
+    pubsub_spi_message *out = pubsub_block_message(sub->block);
     if (out == NULL) {
-        pubsub_gap gap = {"no memory for a message", PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 1};
-        pubsub_sink_gap(sub->self->sink, sub->spi, &gap);
-        return;
+        return false;
     }
     out->topic = pubsub_block_copy(sub->block, topic);
     out->payload = pubsub_block_copy(sub->block, payload);
@@ -155,6 +191,45 @@ static void add_message(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload
     out->flags = flags | PUBSUB_SPI_NO_ACK;
     out->position[0] = out->position[1] = UINT64_MAX;
     sub->got_bytes += need;
+    sub->room--;
+    return true;
+}
+
+static void add_message(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, uint32_t flags)
+{
+    if (sub->backlog.len > 0 || !add_now(sub, topic, payload, flags)) {
+        backlog_put(sub, topic, payload, flags);
+    }
+}
+
+void pubsub__redis_pubsub_credit(redis_sub *sub)
+{
+    while (sub->backlog_at < sub->backlog.len) {
+        const char *at = sub->backlog.data + sub->backlog_at;
+        kept head;
+        memcpy(&head, at, sizeof(head));
+        at += sizeof(head);
+        if (!add_now(sub, (pubsub_bytes){at, head.topic_len},
+                     (pubsub_bytes){at + head.topic_len, head.payload_len}, head.flags)) {
+            break;
+        }
+        sub->backlog_at += sizeof(head) + head.topic_len + head.payload_len;
+    }
+    hand_over(sub);
+    if (sub->backlog_at == sub->backlog.len) {
+        uint64_t max = sub->backlog.max;
+        pubsub__buf_fini(&sub->backlog);
+        pubsub__buf_init(&sub->backlog, (size_t)max);
+        sub->backlog_at = 0;
+        if (sub->dropped > 0) {
+            pubsub_sink_log(sub->self->sink, PUBSUB_LOG_WARN, "'%s': %" PRIu64 " messages dropped",
+                            (const char *)sub->spi->request.patterns[0].data, sub->dropped);
+            sub->dropped = 0;
+        }
+    } else if (sub->backlog_at > sub->backlog.len / 2) {
+        pubsub__buf_drop(&sub->backlog, sub->backlog_at);
+        sub->backlog_at = 0;
+    }
 }
 
 /* The first of its patterns that matches; pattern_count when none does. */

@@ -100,6 +100,7 @@ void pubsub__redis_op_free(redis_op *op)
             break;
         }
     }
+    pubsub__free(op->data);
     pubsub__free(op);
 }
 
@@ -127,9 +128,7 @@ static void main_ready(redis_link *link)
     pubsub_sink_link_up(self->sink, link->number);
     for (redis_link *other = self->links; other != NULL; other = other->next) {
         pubsub_error err = PUBSUB_ERROR_INIT;
-        if (other->wanted && other->conn == NULL &&
-            pubsub__redis_connect(self, other->number, &err) != PUBSUB_OK) {
-            other->wanted = false;
+        if (other->wanted && pubsub__redis_connect(self, other->number, &err) != PUBSUB_OK) {
             pubsub_sink_link_down(self->sink, other->number, &err);
         }
     }
@@ -252,8 +251,8 @@ pubsub_err pubsub__redis_connect(void *ctx, uint32_t number, pubsub_error *err)
     if (link == NULL || self->timer == NULL) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a connection");
     }
-    link->wanted = true;
-    if (number != 0 && pubsub__redis_main(self) == NULL) {
+    link->wanted = number != 0 && pubsub__redis_main(self) == NULL;
+    if (link->wanted) {
         return PUBSUB_OK; /* when main is up */
     }
     redis_conn_setup setup = {.sink = self->sink,

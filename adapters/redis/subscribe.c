@@ -15,6 +15,7 @@ static redis_sub *sub_new(redis_self *self, pubsub_spi_subscription *spi)
         sub->spi = spi;
         sub->next = self->subs;
         self->subs = sub;
+        pubsub__buf_init(&sub->backlog, SIZE_MAX / 4);
         spi->data = sub;
     }
     return sub;
@@ -29,6 +30,7 @@ void pubsub__redis_sub_free(redis_sub *sub)
         pubsub_block_discard(sub->early_blocks[i]);
     }
     pubsub_block_discard(sub->block);
+    pubsub__buf_fini(&sub->backlog);
     pubsub_timer_free(sub->timer);
     pubsub__free(sub->early_blocks);
     pubsub__free(sub->channels);
@@ -101,6 +103,8 @@ void pubsub__redis_credit(void *ctx, pubsub_spi_subscription *subscription)
     redis_sub *sub = subscription->data;
     if (sub != NULL && self->streams) {
         pubsub__redis_stream_read(sub);
+    } else if (sub != NULL) {
+        pubsub__redis_pubsub_credit(sub);
     }
 }
 
