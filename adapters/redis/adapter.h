@@ -77,6 +77,7 @@ struct redis_op {
     uint64_t position[2];
     uint64_t read;
     bool mine;
+    bool existed;
     void *data; /* owned */
 };
 
@@ -164,6 +165,11 @@ struct redis_sub {
     size_t again_count, again_cap;
     unsigned ticks;
     size_t check_at;
+    /* what was pending when it began, page by page; nothing new is read before that is through */
+    size_t recover_topic;
+    uint64_t recover_at[2];
+    bool recovering;
+    bool surplus; /* those are what a read brought beyond the credit: nobody has seen them */
     size_t open;            /* messages that are not settled */
     pubsub_gap gap;
     bool has_gap;
@@ -315,7 +321,9 @@ void pubsub__redis_stream_gap(redis_sub *sub, const char *reason, uint64_t misse
 void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t count);
 void pubsub__redis_stream_on_timer(void *ctx);
 void pubsub__redis_stream_timer_set(redis_sub *sub);
-/* Take over what is pending: of ourselves when mine, else of members that are silent. */
-void pubsub__redis_stream_recover(redis_sub *sub, uint32_t topic, bool mine);
+/* The next page of what was pending for us; false when there is no more. */
+bool pubsub__redis_stream_recover(redis_sub *sub, uint32_t credit);
+/* One of those that a flush waits for has its answer. */
+void pubsub__redis_ack_done(redis_self *self);
 
 #endif

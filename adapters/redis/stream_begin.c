@@ -105,9 +105,9 @@ static void answer(redis_sub *sub)
         sub->topics[i].ready = true;
     }
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &granted, NULL);
-    for (uint32_t i = 0; recover && i < sub->topic_count; i++) {
-        pubsub__redis_stream_recover(sub, i, true); /* before anything that is new */
-    }
+    sub->recover_topic = recover ? 0 : SIZE_MAX;
+    sub->recover_at[0] = sub->recover_at[1] = 0;
+    sub->recovering = sub->surplus = false;
     pubsub__redis_stream_check(sub, true);
     pubsub__redis_stream_timer_set(sub);
     pubsub__redis_stream_read(sub);
@@ -397,16 +397,35 @@ void pubsub__redis_topic_late(redis_sub *sub, uint32_t index)
 
 /* ---- what is known of its group -------------------------------------------------------------------------------- */
 
-/* All patterns, each behind a NUL that no topic can have. */
+static int compare(const pubsub_bytes *a, const pubsub_bytes *b)
+{
+    size_t len = a->len < b->len ? a->len : b->len;
+    int order = memcmp(a->data, b->data, len);
+    return order != 0 ? order : a->len < b->len ? -1 : a->len > b->len ? 1 : 0;
+}
+
+/* All patterns in one order, each before a NUL, which no topic can have. */
 static bool put_patterns(pubsub__buf *out, const pubsub_subscribe_request *request)
 {
-    bool ok = true;
-    for (size_t i = 0; ok && i < request->pattern_count; i++) {
-        ok = pubsub__buf_add(out, request->patterns[i].data, request->patterns[i].len) ==
-                 PUBSUB__BUF_OK &&
-             pubsub__buf_add_byte(out, '\0') == PUBSUB__BUF_OK;
+    const pubsub_bytes *last = NULL;
+    for (;;) {
+        const pubsub_bytes *least = NULL;
+        for (size_t i = 0; i < request->pattern_count; i++) {
+            const pubsub_bytes *one = &request->patterns[i];
+            if ((last == NULL || compare(one, last) > 0) &&
+                (least == NULL || compare(one, least) < 0)) {
+                least = one;
+            }
+        }
+        if (least == NULL) {
+            return true;
+        }
+        if (pubsub__buf_add(out, least->data, least->len) != PUBSUB__BUF_OK ||
+            pubsub__buf_add_byte(out, '\0') != PUBSUB__BUF_OK) {
+            return false;
+        }
+        last = least;
     }
-    return ok;
 }
 
 static void on_meta(void *ctx, const redis_reply *reply, bool was_sent)

@@ -68,9 +68,10 @@ static void judge_plain(redis_op *op, redis_topic *topic, const snapshot *now, u
 {
     redis_sub *sub = op->sub;
     if (!now->exists || (now->counts && topic->counted && now->added < read)) {
-        if (topic->exists) {
-            pubsub__redis_stream_gap(sub, deleted, 0);
+        if (!op->existed) {
+            return; /* it is only about to be made */
         }
+        pubsub__redis_stream_gap(sub, deleted, 0);
         topic->exists = now->exists;
         topic->added = 0;
         topic->counted = !now->exists;
@@ -170,6 +171,7 @@ static bool ask(redis_sub *sub, uint32_t index, redis_conn *conn)
     }
     op->topic = index;
     op->read = topic->added;
+    op->existed = topic->exists;
     memcpy(op->position, topic->last, sizeof(op->position));
     (void)snprintf(told, sizeof(told), "told:%s", topic->name);
     bool ok = grouped ? pubsub__redis_conn_say(conn, NULL, NULL, "MULTI", NULL) &&

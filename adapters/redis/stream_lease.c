@@ -117,13 +117,30 @@ static void take(redis_sub *sub, uint32_t topic, claim *wanted, bool mine)
     op->data = wanted;
     op->mine = mine;
     pubsub__buf *out = pubsub__redis_conn_begin(conn);
-    bool ok = put_claim(out, sub, topic, mine ? 0 : (uint64_t)sub->self->lease, wanted->count, 0);
+    bool unseen = mine && sub->surplus; /* they were delivered once, so that is their count */
+    bool ok = put_claim(out, sub, topic, mine ? 0 : (uint64_t)sub->self->lease, wanted->count,
+                        unseen ? 2 : 0);
     for (size_t i = 0; ok && i < wanted->count; i++) {
         ok = put_id(out, wanted->one[i].id);
+    }
+    if (unseen) {
+        ok = ok && pubsub__redis_put_text(out, "RETRYCOUNT") && pubsub__redis_put_text(out, "1");
     }
     if (!pubsub__redis_conn_done(conn, ok, pubsub__redis_on_op, op)) {
         pubsub__redis_op_free(op);
     }
+}
+
+/* A page of our own is through. */
+static void recovered(redis_sub *sub, size_t got, size_t wanted)
+{
+    sub->recovering = false;
+    if (got < wanted) {
+        sub->recover_topic = sub->surplus ? SIZE_MAX : sub->recover_topic + 1;
+        sub->recover_at[0] = sub->recover_at[1] = 0;
+        sub->surplus = false;
+    }
+    pubsub__redis_stream_read(sub);
 }
 
 /* XPENDING: [id, consumer, idle, deliveries] each. */
@@ -131,7 +148,12 @@ static void on_pending(redis_op *op, const redis_reply *reply)
 {
     redis_sub *sub = op->sub;
     size_t count = pubsub__redis_count(reply);
-    if (sub == NULL || count == 0) {
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (sub == NULL || reply == NULL) {
+        return;
+    }
+    if (pubsub__redis_error(reply, &err) != PUBSUB_OK) {
+        pubsub__redis_stream_again(sub, &err);
         return;
     }
     claim *wanted = pubsub__alloc(sizeof(*wanted) + count * sizeof(wanted->one[0]));
@@ -146,44 +168,78 @@ static void on_pending(redis_op *op, const redis_reply *reply)
         if (own == op->mine && id.data != NULL &&
             pubsub__redis_id_parse(id.data, id.len, wanted->one[wanted->count].id)) {
             int64_t deliveries = pubsub__redis_int(pubsub__redis_at(one, 3), 1);
-            wanted->one[wanted->count++].attempt = (uint32_t)(deliveries + 1);
+            bool counts = !op->mine || !sub->surplus;
+            wanted->one[wanted->count++].attempt = (uint32_t)(deliveries + (counts ? 1 : 0));
         }
     }
-    if (wanted->count == 0) {
-        pubsub__free(wanted);
-        return;
+    if (wanted->count > 0 && op->mine) {
+        memcpy(sub->recover_at, wanted->one[wanted->count - 1].id, sizeof(sub->recover_at));
     }
-    take(sub, op->topic, wanted, op->mine);
+    size_t got = wanted->count;
+    if (got > 0) {
+        take(sub, op->topic, wanted, op->mine);
+    } else {
+        pubsub__free(wanted);
+    }
+    if (op->mine) {
+        recovered(sub, got, op->read);
+    }
 }
 
-void pubsub__redis_stream_recover(redis_sub *sub, uint32_t topic, bool mine)
+bool pubsub__redis_stream_recover(redis_sub *sub, uint32_t credit)
 {
     redis_conn *conn = NULL;
-    redis_op *op = op_on(sub, topic, on_pending, &conn);
+    char most[24];
+    char start[REDIS_ID_TEXT + 1] = "(";
+    if (sub->group == NULL || sub->recover_topic >= sub->topic_count) {
+        return false;
+    }
+    redis_op *op = sub->recovering ? NULL : op_on(sub, (uint32_t)sub->recover_topic, on_pending, &conn);
+    if (op == NULL) {
+        return true;
+    }
+    op->mine = true;
+    op->read = credit < PENDING_MAX ? credit : PENDING_MAX;
+    (void)snprintf(most, sizeof(most), "%u", (unsigned)op->read);
+    (void)pubsub__redis_id_text(sub->recover_at, start + 1);
+    pubsub_bytes words[7] = {pubsub_bytes_of("XPENDING"),
+                             pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
+                             pubsub_bytes_of(sub->group),
+                             pubsub_bytes_of(start),
+                             pubsub_bytes_of("+"),
+                             pubsub_bytes_of(most),
+                             pubsub_bytes_of(sub->consumer)};
+    sub->recovering = say(conn, op, words, 7);
+    pubsub__redis_conn_flush(conn);
+    return true;
+}
+
+/* Of the others no more than there is credit for; the rest with the next tick. */
+static void take_over(redis_sub *sub, uint32_t topic)
+{
+    redis_conn *conn = NULL;
     char idle[24];
     char most[24];
     uint32_t room = 0;
     uint64_t bytes = 0;
+    if (!pubsub_sink_credit(sub->self->sink, sub->spi, &room, &bytes)) {
+        return;
+    }
+    redis_op *op = op_on(sub, topic, on_pending, &conn);
     if (op == NULL) {
         return;
     }
-    /* Of the others no more than there is credit for; the rest with the next tick. */
-    if (!mine && !pubsub_sink_credit(sub->self->sink, sub->spi, &room, &bytes)) {
-        pubsub__redis_op_free(op);
-        return;
-    }
-    op->mine = mine;
     (void)snprintf(idle, sizeof(idle), "%lld", (long long)sub->self->lease);
-    (void)snprintf(most, sizeof(most), "%u",
-                   mine ? (unsigned)PENDING_MAX : room < TAKE_MAX ? (unsigned)room : (unsigned)TAKE_MAX);
-    pubsub_bytes key = pubsub__redis_topic_key(&sub->topics[topic]);
-    pubsub_bytes others[8] = {pubsub_bytes_of("XPENDING"), key,
-                              pubsub_bytes_of(sub->group), pubsub_bytes_of("IDLE"),
-                              pubsub_bytes_of(idle),       pubsub_bytes_of("-"),
-                              pubsub_bytes_of("+"),        pubsub_bytes_of(most)};
-    pubsub_bytes own[7] = {others[0], key,       others[2], others[5],
-                           others[6], others[7], pubsub_bytes_of(sub->consumer)};
-    (void)say(conn, op, mine ? own : others, mine ? 7 : 8);
+    (void)snprintf(most, sizeof(most), "%u", room < TAKE_MAX ? (unsigned)room : (unsigned)TAKE_MAX);
+    pubsub_bytes words[8] = {pubsub_bytes_of("XPENDING"),
+                             pubsub__redis_topic_key(&sub->topics[topic]),
+                             pubsub_bytes_of(sub->group),
+                             pubsub_bytes_of("IDLE"),
+                             pubsub_bytes_of(idle),
+                             pubsub_bytes_of("-"),
+                             pubsub_bytes_of("+"),
+                             pubsub_bytes_of(most)};
+    (void)say(conn, op, words, 8);
 }
 
 /* ---- the lease -------------------------------------------------------------------------------------------- */
@@ -305,7 +361,7 @@ static void tick(redis_sub *sub)
         if (sub->open > 0) {
             renew(sub, i);
         }
-        pubsub__redis_stream_recover(sub, i, false);
+        take_over(sub, i);
     }
     if (sub->open == 0) {
         sub->renewed_ns = pubsub__clock_mono_ns();
@@ -382,6 +438,14 @@ void pubsub__redis_stream_on_timer(void *ctx)
 
 /* ---- settling ----------------------------------------------------------------------------------------------- */
 
+void pubsub__redis_ack_done(redis_self *self)
+{
+    if (self->acks > 0 && --self->acks == 0 && self->flush_asked) {
+        self->flush_asked = false;
+        pubsub_sink_flushed(self->sink);
+    }
+}
+
 static void on_acked(redis_op *op, const redis_reply *reply)
 {
     redis_self *self = op->self;
@@ -389,9 +453,8 @@ static void on_acked(redis_op *op, const redis_reply *reply)
     if (reply != NULL && op->sub != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
         pubsub_sink_error(self->sink, op->sub->spi, &err);
     }
-    if (reply != NULL && self->acks > 0 && --self->acks == 0 && self->flush_asked) {
-        self->flush_asked = false;
-        pubsub_sink_flushed(self->sink);
+    if (reply != NULL) {
+        pubsub__redis_ack_done(self);
     }
 }
 

@@ -27,11 +27,9 @@ static void fill(redis_sub *sub, pubsub_spi_message *out, uint32_t topic, const 
 }
 
 /* How many entries from `at` on go into one block, and its size. */
-static size_t measure(const redis_sub *sub, const redis_topic *topic, const redis_reply *entries,
-                      size_t at, size_t *bytes)
+static size_t measure(const redis_topic *topic, const redis_reply *entries, size_t at, size_t *bytes)
 {
     size_t count = 0;
-    (void)sub;
     *bytes = 0;
     while (at + count < pubsub__redis_count(entries) && count < PUBSUB_BLOCK_MESSAGES) {
         const redis_reply *entry = pubsub__redis_at(entries, at + count);
@@ -85,17 +83,53 @@ static void give_block(redis_sub *sub, uint32_t index, const redis_reply *entrie
             sub->open++;
         }
     }
-    sub->average = (3 * sub->average + bytes / (count > 0 ? count : 1)) / 4 + 1;
+    size_t size = bytes / (count > 0 ? count : 1);
+    sub->average = size > sub->average ? size : (3 * sub->average + size) / 4 + 1;
     pubsub_sink_messages(sub->self->sink, sub->spi, block);
+}
+
+/* A read brought more bytes than there is credit for. A plain reader reads them again later; in a group they
+ * are pending for us by now, and are fetched from there. */
+static bool is_surplus(redis_sub *sub, uint32_t topic, const redis_reply *entries, size_t at,
+                       size_t bytes)
+{
+    uint32_t messages = 0;
+    uint64_t credit = 0;
+    bool some = pubsub_sink_credit(sub->self->sink, sub->spi, &messages, &credit);
+    if (at == 0 || sub->wild || sub->topic_count > 1 || (some && bytes <= credit)) {
+        return false;
+    }
+    if (sub->group != NULL) {
+        pubsub_bytes last =
+            pubsub__redis_bytes(pubsub__redis_at(pubsub__redis_at(entries, at - 1), 0));
+        sub->surplus = true;
+        sub->recover_topic = topic;
+        (void)pubsub__redis_id_parse(last.data, last.len, sub->recover_at);
+    }
+    return true;
 }
 
 void pubsub__redis_stream_give(redis_sub *sub, uint32_t topic, const redis_reply *entries,
                                const uint32_t *attempts, uint32_t flags)
 {
     size_t total = pubsub__redis_count(entries);
+    bool read = attempts == NULL && flags == 0;
     for (size_t at = 0; at < total;) {
         size_t bytes = 0;
-        size_t count = measure(sub, &sub->topics[topic], entries, at, &bytes);
+        uint32_t messages = 0;
+        uint64_t credit = 0;
+        size_t count = measure(&sub->topics[topic], entries, at, &bytes);
+        if (read && pubsub_sink_credit(sub->self->sink, sub->spi, &messages, &credit)) {
+            while (count > 1 && bytes > credit) { /* as far as it goes */
+                count--;
+                bytes -= pubsub__redis_fields_need(
+                    pubsub__redis_at(pubsub__redis_at(entries, at + count), 1),
+                    sub->topics[topic].len);
+            }
+        }
+        if (read && is_surplus(sub, topic, entries, at, bytes)) {
+            return;
+        }
         give_block(sub, topic, entries, at, count, bytes, attempts, flags);
         at += count;
     }
@@ -182,10 +216,12 @@ void pubsub__redis_stream_read(redis_sub *sub)
         !pubsub_sink_credit(sub->self->sink, sub->spi, &messages, &bytes)) {
         return;
     }
-    size_t count = messages / streams;
-    size_t by_size = (size_t)(bytes / sub->average) / streams;
-    count = by_size < count ? by_size : count;
-    count = count < 1 ? 1 : count > COUNT_MAX ? COUNT_MAX : count;
+    uint64_t by_size = bytes / sub->average + 1;
+    size_t count = by_size < messages ? (size_t)by_size : messages;
+    if (pubsub__redis_stream_recover(sub, (uint32_t)count)) {
+        return;
+    }
+    count = count < streams ? 1 : count / streams > COUNT_MAX ? COUNT_MAX : count / streams;
     pubsub__buf *out = pubsub__redis_conn_begin(conn);
     bool ok = put_read(sub, out, streams, count, block);
     sub->reading = pubsub__redis_conn_done(conn, ok, on_read, sub);

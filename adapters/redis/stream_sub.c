@@ -151,6 +151,7 @@ void pubsub__redis_stream_lost(redis_sub *sub)
     sub->reading = false;
     sub->answered = false;
     sub->again_count = 0;
+    sub->recovering = false;
     sub->open = 0;
     sub->lock_ttl = -1;
     if (sub->timer != NULL) {
@@ -170,7 +171,8 @@ void pubsub__redis_stream_again(redis_sub *sub, const pubsub_error *err)
     pubsub_sink_lost(sub->self->sink, sub->spi, &why);
 }
 
-/* What a member leaves goes to the others at once, the group of the last one is deleted unless it is
+/* What a member leaves goes to the others at once (what nobody has seen, because it was still on its way,
+ * without counting the attempt: then no handed out message is open), the group of the last one is deleted unless it is
  * durable, and the lock is opened if it is ours. */
 static const char leave_script[] =
     "for i = 3, #KEYS do\n"
@@ -178,7 +180,9 @@ static const char leave_script[] =
     "  local ok, mine = pcall(redis.call, 'XPENDING', k, g, '-', '+', 10000, me)\n"
     "  if ok and not mine.err then\n"
     "    for _, p in ipairs(mine) do\n"
-    "      redis.call('XCLAIM', k, g, me, 0, p[1], 'IDLE', 86400000, 'RETRYCOUNT', p[4], 'JUSTID')\n"
+    "      local n = p[4]\n"
+    "      if ARGV[6] == '1' and p[3] < 80000000 then n = n - 1 end\n"
+    "      redis.call('XCLAIM', k, g, me, 0, p[1], 'IDLE', 86400000, 'RETRYCOUNT', n, 'JUSTID')\n"
     "    end\n"
     "    local others = 0\n"
     "    for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', k, g)) do\n"
@@ -201,7 +205,9 @@ static void on_left(redis_op *op, const redis_reply *reply)
     if (reply != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
         pubsub_sink_error(op->self->sink, NULL, &err);
     }
-    op->self->acks--;
+    if (reply != NULL) {
+        pubsub__redis_ack_done(op->self);
+    }
 }
 
 static void leave_group(redis_sub *sub, bool forget)
@@ -216,7 +222,7 @@ static void leave_group(redis_sub *sub, bool forget)
     }
     (void)snprintf(idle, sizeof(idle), "%lld", (long long)(4 * self->lease + 10000));
     pubsub__buf *out = pubsub__redis_conn_begin(conn);
-    bool ok = pubsub__redis_put_array(out, 3 + 2 + sub->topic_count + 5) &&
+    bool ok = pubsub__redis_put_array(out, 3 + 2 + sub->topic_count + 6) &&
               pubsub__redis_put_text(out, "EVAL") && pubsub__redis_put_text(out, leave_script) &&
               pubsub__redis_put_u64(out, 2 + sub->topic_count) &&
               pubsub__redis_put_text(out, sub->meta) &&
@@ -227,7 +233,8 @@ static void leave_group(redis_sub *sub, bool forget)
     ok = ok && pubsub__redis_put_text(out, sub->group) &&
          pubsub__redis_put_text(out, sub->consumer) && pubsub__redis_put_text(out, sub->token) &&
          pubsub__redis_put_text(out, forget ? "1" : kept ? "2" : "0") &&
-         pubsub__redis_put_text(out, idle);
+         pubsub__redis_put_text(out, idle) &&
+         pubsub__redis_put_text(out, sub->open == 0 ? "1" : "0");
     if (pubsub__redis_conn_done(conn, ok, pubsub__redis_on_op, op)) {
         self->acks++;
     } else {

@@ -62,6 +62,8 @@ typedef struct conf_adapter {
     const conf_network *network; /* NULL = there is no broker */
     /* An expiry is rounded up to a multiple of this many milliseconds; 0 = it is not. */
     int64_t expiry_step;
+    /* Each topic is a log of its own: messages of different topics overtake each other. */
+    bool topics_apart;
 } conf_adapter;
 
 /* One run of one case. */
