@@ -84,7 +84,8 @@ static pubsub_err position_parse(const char *text, pubsub_position *out, pubsub_
     extern const pubsub_adapter pubsub__adapter_redis;
     if (!pubsub__redis_id_parse(text, strlen(text), out->word)) {
         return pubsub_error_set(err, PUBSUB_EOPTION,
-                                "'%.60s' is not a position of redis, such as 1526919030474-0", text);
+                                "'%.60s' is not a position of redis, such as 1526919030474-0",
+                                text);
     }
     out->adapter = &pubsub__adapter_redis;
     return PUBSUB_OK;

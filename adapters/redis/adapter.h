@@ -27,11 +27,12 @@ typedef struct redis_topic redis_topic;
 
 /* Keys and channels of our own begin with this; no pattern matches them. */
 #define REDIS_KEY_RETAINED "pubsub.retained" /* pub/sub: hash topic -> payload */
-#define REDIS_KEY_LAST "pubsub.last"         /* streams: set of topics; "pubsub.last:TOPIC" a stream of one */
-#define REDIS_KEY_TOPICS "pubsub.topics"     /* set of topics that are streams; also the channel */
-#define REDIS_KEY_GROUP "pubsub.group:"      /* hash of a group or durable name */
-#define REDIS_KEY_HOLDER "pubsub.holder:"    /* who holds a durable name */
-#define REDIS_KEY_SYNC "pubsub.sync."        /* channels of pub/sub with retained values */
+#define REDIS_KEY_LAST                                                                             \
+    "pubsub.last" /* streams: set of topics; "pubsub.last:TOPIC" a stream of one */
+#define REDIS_KEY_TOPICS "pubsub.topics"  /* set of topics that are streams; also the channel */
+#define REDIS_KEY_GROUP "pubsub.group:"   /* hash of a group or durable name */
+#define REDIS_KEY_HOLDER "pubsub.holder:" /* who holds a durable name */
+#define REDIS_KEY_SYNC "pubsub.sync."     /* channels of pub/sub with retained values */
 
 typedef enum redis_link_kind {
     REDIS_LINK_MAIN = 0,
@@ -86,24 +87,24 @@ struct redis_op {
 struct redis_topic {
     char *name; /* owned */
     size_t len;
-    uint64_t last[2];      /* the last entry that was read */
-    uint64_t added;        /* entries the stream ever had up to `last`, as far as we know */
-    uint64_t missed_told;  /* how many lost ones have been told */
-    bool counted;          /* `added` is known */
-    bool exists;           /* was seen on the server */
-    bool behind;           /* there was more than could be read: trimming may overtake us */
-    bool ready;            /* it can be read: its group is there, its beginning is known */
-    bool fresh;            /* what was gone before its group began is no loss */
-    bool late;             /* appeared after the subscription: counts from its first message */
+    uint64_t last[2];     /* the last entry that was read */
+    uint64_t added;       /* entries the stream ever had up to `last`, as far as we know */
+    uint64_t missed_told; /* how many lost ones have been told */
+    bool counted;         /* `added` is known */
+    bool exists;          /* was seen on the server */
+    bool behind;          /* there was more than could be read: trimming may overtake us */
+    bool ready;           /* it can be read: its group is there, its beginning is known */
+    bool fresh;           /* what was gone before its group began is no loss */
+    bool late;            /* appeared after the subscription: counts from its first message */
 };
 
 typedef enum redis_stage {
     REDIS_STAGE_IDLE = 0,
-    REDIS_STAGE_HUB = 1,    /* waits for the announcements */
-    REDIS_STAGE_HOLD = 2,   /* for the lock of its durable name */
-    REDIS_STAGE_GROUP = 3,  /* for what is known of its group */
-    REDIS_STAGE_LIST = 4,   /* for the registry of topics */
-    REDIS_STAGE_BEGIN = 5,  /* for where its streams begin */
+    REDIS_STAGE_HUB = 1,   /* waits for the announcements */
+    REDIS_STAGE_HOLD = 2,  /* for the lock of its durable name */
+    REDIS_STAGE_GROUP = 3, /* for what is known of its group */
+    REDIS_STAGE_LIST = 4,  /* for the registry of topics */
+    REDIS_STAGE_BEGIN = 5, /* for where its streams begin */
     REDIS_STAGE_READING = 6
 } redis_stage;
 
@@ -127,14 +128,14 @@ struct redis_sub {
     redis_channel **channels; /* one for each pattern */
     redis_channel *sync;
     bool superset;
-    bool dropping;      /* before the retained values nothing counts */
-    bool early;         /* the retained values are still on their way */
+    bool dropping;       /* before the retained values nothing counts */
+    bool early;          /* the retained values are still on their way */
     pubsub_block *block; /* being filled from one read */
     pubsub_block **early_blocks;
     size_t early_count;
     uint32_t expect_messages; /* what the last read brought */
     size_t expect_bytes, got_bytes;
-    uint32_t room; /* messages the block may still take */
+    uint32_t room;       /* messages the block may still take */
     pubsub__buf backlog; /* messages beyond the credit, see backlog_put */
     size_t backlog_at;
     uint64_t backlog_max;
@@ -170,7 +171,7 @@ struct redis_sub {
     uint64_t recover_at[2];
     bool recovering;
     bool surplus; /* those are what a read brought beyond the credit: nobody has seen them */
-    size_t open;            /* messages that are not settled */
+    size_t open;  /* messages that are not settled */
     pubsub_gap gap;
     bool has_gap;
 };
@@ -204,7 +205,7 @@ struct redis_self {
     pubsub_error errors[256];
     size_t outcome_count;
     pubsub_error queued; /* why a command of the present MULTI was refused; code 0 = it was not */
-    redis_known *known; /* a table of them */
+    redis_known *known;  /* a table of them */
     pubsub_confirm confirm;
     /* pub/sub and announcements */
     redis_channel **buckets;

@@ -93,14 +93,14 @@ static void pubsub_caps_of(pubsub_caps *out)
     static const char *const only_bytes =
         "a message of pub/sub is its payload and nothing else; redis+streams: has it";
     static const pubsub_feature kept[] = {
-        PUBSUB_FEATURE_QOS1,          PUBSUB_FEATURE_GROUP,      PUBSUB_FEATURE_DURABLE,
-        PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_FEATURE_ACK,        PUBSUB_FEATURE_NACK_DELAY,
-        PUBSUB_FEATURE_ATTEMPTS,      PUBSUB_FEATURE_DEAD_LETTER, PUBSUB_FEATURE_FROM_EARLIEST,
+        PUBSUB_FEATURE_QOS1,          PUBSUB_FEATURE_GROUP,        PUBSUB_FEATURE_DURABLE,
+        PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_FEATURE_ACK,          PUBSUB_FEATURE_NACK_DELAY,
+        PUBSUB_FEATURE_ATTEMPTS,      PUBSUB_FEATURE_DEAD_LETTER,  PUBSUB_FEATURE_FROM_EARLIEST,
         PUBSUB_FEATURE_FROM_TIME,     PUBSUB_FEATURE_FROM_POSITION};
-    static const pubsub_feature beside[] = {
-        PUBSUB_FEATURE_HEADERS,      PUBSUB_FEATURE_KEY,       PUBSUB_FEATURE_CONTENT_TYPE,
-        PUBSUB_FEATURE_REPLY_TO,     PUBSUB_FEATURE_TOMBSTONE, PUBSUB_FEATURE_EXPIRY,
-        PUBSUB_FEATURE_REQUEST_REPLY};
+    static const pubsub_feature beside[] = {PUBSUB_FEATURE_HEADERS,      PUBSUB_FEATURE_KEY,
+                                            PUBSUB_FEATURE_CONTENT_TYPE, PUBSUB_FEATURE_REPLY_TO,
+                                            PUBSUB_FEATURE_TOMBSTONE,    PUBSUB_FEATURE_EXPIRY,
+                                            PUBSUB_FEATURE_REQUEST_REPLY};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
         cell(out, kept[i], PUBSUB_REFUSED, nothing_kept);
     }
@@ -121,7 +121,8 @@ static void stream_caps_of(pubsub_caps *out)
     cell(out, PUBSUB_FEATURE_ATTEMPTS, PUBSUB_NATIVE,
          "by the client where there is neither group nor durable name");
     cell(out, PUBSUB_FEATURE_DEAD_LETTER, PUBSUB_EMULATED, "published by the client");
-    cell(out, PUBSUB_FEATURE_RETAIN, PUBSUB_EMULATED, "in a stream of one entry, pubsub.last:TOPIC");
+    cell(out, PUBSUB_FEATURE_RETAIN, PUBSUB_EMULATED,
+         "in a stream of one entry, pubsub.last:TOPIC");
     cell(out, PUBSUB_FEATURE_EXPIRY, PUBSUB_EMULATED, "who receives it looks at the time");
     cell(out, PUBSUB_FEATURE_ORDER_KEY, PUBSUB_NATIVE, "");
     cell(out, PUBSUB_FEATURE_REQUEST_REPLY, PUBSUB_EMULATED, "over the stream of an inbox");
@@ -171,7 +172,8 @@ void pubsub__redis_caps_storage(redis_self *self, const redis_reply *reply)
 {
     pubsub_caps *caps = &self->caps;
     const redis_reply *fsync = pubsub__redis_find(reply, "appendfsync");
-    bool skips = pubsub__redis_is_text(pubsub__redis_find(reply, "no-appendfsync-on-rewrite"), "yes");
+    bool skips =
+        pubsub__redis_is_text(pubsub__redis_find(reply, "no-appendfsync-on-rewrite"), "yes");
     if (!self->streams) {
         return;
     }
@@ -266,10 +268,9 @@ pubsub_err pubsub__redis_check(const pubsub_adapter_config *config, const pubsub
     }
     for (size_t i = 0; i < pub->header_count; i++) {
         if (pubsub__redis_is_reserved(pub->headers[i].name)) {
-            return pubsub_error_set(err, PUBSUB_EINVAL,
-                                    "header %zu: the name '%.*s' is the library's own", i + 1,
-                                    (int)pub->headers[i].name.len,
-                                    (const char *)pub->headers[i].name.data);
+            return pubsub_error_set(
+                err, PUBSUB_EINVAL, "header %zu: the name '%.*s' is the library's own", i + 1,
+                (int)pub->headers[i].name.len, (const char *)pub->headers[i].name.data);
         }
         if (pub->headers[i].value.len > max) {
             return too_big(err, "a header", pub->headers[i].value.len, max);

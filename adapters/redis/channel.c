@@ -83,7 +83,6 @@ static void release(redis_self *self, redis_channel *channel)
 
 /* ---- telling the server ---------------------------------------------------------------------------- */
 
-
 typedef struct asking {
     redis_self *self;
     redis_channel *channel;

@@ -29,8 +29,8 @@ static bool join_patterns(redis_sub *sub)
         bool literal = pubsub_pattern_is_literal(pattern, len);
         size_t n = literal ? 0 : pubsub__redis_glob(pattern, len, glob);
         sub->superset = sub->superset || !literal;
-        sub->channels[i] = pubsub__redis_channel_join(
-            sub->self, !literal, literal ? pattern : glob, literal ? len : n, sub);
+        sub->channels[i] = pubsub__redis_channel_join(sub->self, !literal, literal ? pattern : glob,
+                                                      literal ? len : n, sub);
         if (sub->channels[i] == NULL) {
             return false;
         }
@@ -338,14 +338,16 @@ static void ask_values(redis_sub *sub)
     redis_op *op = conn == NULL ? NULL : pubsub__redis_op_new(sub->self, sub, on_values);
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (op == NULL) {
-        pubsub_error_set(&err, PUBSUB_ELOST, "the connection was lost before the stored values came");
+        pubsub_error_set(&err, PUBSUB_ELOST,
+                         "the connection was lost before the stored values came");
         pubsub_sink_lost(sub->self->sink, sub->spi, &err);
         return;
     }
     sub->dropping = sub->early = true;
     bool ok = pubsub__redis_conn_say(conn, NULL, NULL, "MULTI", NULL);
     for (size_t i = 0; ok && i < request->pattern_count; i++) {
-        bool literal = pubsub_pattern_is_literal(request->patterns[i].data, request->patterns[i].len);
+        bool literal =
+            pubsub_pattern_is_literal(request->patterns[i].data, request->patterns[i].len);
         pubsub_bytes words[3] = {pubsub_bytes_of(literal ? "HGET" : "HGETALL"),
                                  pubsub_bytes_of(REDIS_KEY_RETAINED), request->patterns[i]};
         ok = pubsub__redis_conn_command(conn, NULL, NULL, words, literal ? 3 : 2);

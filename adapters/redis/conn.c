@@ -245,8 +245,8 @@ static void on_data(void *ctx, void *bytes, size_t len)
         answer(conn, reply);
     }
     if (!conn->over && bad != NULL) {
-        pubsub_error_set(&err, PUBSUB_EPROTO, "this is no Redis server, or it does not speak RESP2: %s",
-                         bad);
+        pubsub_error_set(&err, PUBSUB_EPROTO,
+                         "this is no Redis server, or it does not speak RESP2: %s", bad);
         fail(conn, &err);
     }
     if (!conn->over) {
@@ -283,12 +283,12 @@ static void on_timer(void *ctx)
     uint64_t limit = (uint64_t)conn->setup.keep_alive * 1000000u;
     pubsub_error err = PUBSUB_ERROR_INIT;
     bool asked = conn->pinged_ns != 0 || conn->ring_count > 0;
-    uint64_t more = conn->ring_count > 0 && conn->pinged_ns == 0
-                        ? (uint64_t)conn->patience * 1000000u
-                        : 0;
+    uint64_t more =
+        conn->ring_count > 0 && conn->pinged_ns == 0 ? (uint64_t)conn->patience * 1000000u : 0;
     uint64_t since = conn->pinged_ns > conn->heard_ns ? conn->pinged_ns : conn->heard_ns;
     if (asked && now - since > limit + more) {
-        pubsub_error_set(&err, PUBSUB_ELOST, "the server was silent for %" PRIu64 " ms (redis.keep_alive)",
+        pubsub_error_set(&err, PUBSUB_ELOST,
+                         "the server was silent for %" PRIu64 " ms (redis.keep_alive)",
                          (now - since) / 1000000u);
         fail(conn, &err);
         return;

@@ -8,9 +8,8 @@
 #include <string.h>
 
 static const char *const reserved[] = {
-    REDIS_FIELD_KEY,         REDIS_FIELD_CONTENT_TYPE, REDIS_FIELD_REPLY_TO,
-    REDIS_FIELD_CORRELATION, REDIS_FIELD_EXPIRES,      REDIS_FIELD_TOMBSTONE,
-    REDIS_FIELD_RAW};
+    REDIS_FIELD_KEY,     REDIS_FIELD_CONTENT_TYPE, REDIS_FIELD_REPLY_TO, REDIS_FIELD_CORRELATION,
+    REDIS_FIELD_EXPIRES, REDIS_FIELD_TOMBSTONE,    REDIS_FIELD_RAW};
 
 static bool is(pubsub_bytes name, const char *text)
 {
@@ -205,7 +204,8 @@ void pubsub__redis_fields_get(const redis_reply *fields, pubsub_bytes topic, pub
         get_raw(fields, block, out);
         return;
     }
-    pubsub_header *headers = count >= 2 ? pubsub_block_take(block, count / 2 * sizeof(*headers)) : NULL;
+    pubsub_header *headers =
+        count >= 2 ? pubsub_block_take(block, count / 2 * sizeof(*headers)) : NULL;
     uint32_t header_count = 0;
     for (size_t i = 0; i + 1 < count; i += 2) {
         pubsub_bytes name = field_at(fields, i);

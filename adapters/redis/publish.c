@@ -9,12 +9,7 @@
 #define FULL_PAUSE_MS 500
 #define REGISTER_AGAIN_NS (UINT64_C(60) * 1000000000u)
 
-enum {
-    OUTCOMES = 256,
-    KNOWN = 4096,
-    IN_FLIGHT_MAX = 32768,
-    QUEUED_MAX = 1024 * 1024
-};
+enum { OUTCOMES = 256, KNOWN = 4096, IN_FLIGHT_MAX = 32768, QUEUED_MAX = 1024 * 1024 };
 
 /* ---- outcomes ------------------------------------------------------------------------------------ */
 
@@ -123,8 +118,8 @@ static void on_exec(void *ctx, const redis_reply *reply, bool sent)
         return;
     }
     size_t count = pubsub__redis_count(reply);
-    const redis_reply *answer = self->streams ? pubsub__redis_at(reply, 0)
-                                              : pubsub__redis_at(reply, count - 1);
+    const redis_reply *answer =
+        self->streams ? pubsub__redis_at(reply, 0) : pubsub__redis_at(reply, count - 1);
     for (size_t i = 0; i < count; i++) {
         const redis_reply *one = pubsub__redis_at(reply, i);
         answer = one->type == REDIS_ERROR ? one : answer;
@@ -197,7 +192,8 @@ static void put_xadd(writer *w, const char *prefix)
                 pubsub__redis_put_text(out, prefix != NULL ? "=" : "~") &&
                 pubsub__redis_put_u64(out, max_len);
     }
-    w->ok = w->ok && pubsub__redis_put_text(out, "*") && pubsub__redis_fields_put(out, pub, expires);
+    w->ok =
+        w->ok && pubsub__redis_put_text(out, "*") && pubsub__redis_fields_put(out, pub, expires);
 }
 
 /* ---- the registry of topics ------------------------------------------------------------------------ */

@@ -214,7 +214,8 @@ const redis_reply *pubsub__redis_parser_next(redis_parser *parser, const char **
 bool pubsub__redis_is_text(const redis_reply *reply, const char *text)
 {
     pubsub_bytes bytes = pubsub__redis_bytes(reply);
-    return bytes.data != NULL && bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+    return bytes.data != NULL && bytes.len == strlen(text) &&
+           memcmp(bytes.data, text, bytes.len) == 0;
 }
 
 pubsub_bytes pubsub__redis_bytes(const redis_reply *reply)

@@ -196,6 +196,31 @@ static bool begin_plain(redis_sub *sub, const redis_topic *topic)
            pubsub__redis_conn_say(conn, on_start, sub, "EXEC", NULL);
 }
 
+/* ---- making a group ---------------------------------------------------------------------------------- */
+
+/* A new group is told how many entries were before it, so that the server counts what it has read: that is
+ * how trimming is noticed. Servers before version 7 cannot. */
+static const char create_script[] =
+    "local k, g, from = KEYS[1], ARGV[1], ARGV[2]\n"
+    "local info, i = redis.pcall('XINFO', 'STREAM', k), {}\n"
+    "for n = 1, #info, 2 do i[info[n]] = info[n + 1] end\n"
+    "local added, len = i['entries-added'] or (info.err and 0), i['length'] or 0\n"
+    "local read = (from == '$' and added) or (from == '0-0' and added and added - len)\n"
+    "if read then\n"
+    "  local r = redis.pcall('XGROUP', 'CREATE', k, g, from, 'MKSTREAM', 'ENTRIESREAD', read)\n"
+    "  if not r.err or string.sub(r.err, 1, 9) == 'BUSYGROUP' then return r end\n"
+    "end\n"
+    "return redis.pcall('XGROUP', 'CREATE', k, g, from, 'MKSTREAM')\n";
+
+static bool create(redis_sub *sub, redis_conn *conn, const redis_topic *topic, const char *start,
+                   redis_reply_fn fn, void *ctx)
+{
+    pubsub_bytes words[6] = {pubsub_bytes_of("EVAL"),     pubsub_bytes_of(create_script),
+                             pubsub_bytes_of("1"),        pubsub__redis_topic_key(topic),
+                             pubsub_bytes_of(sub->group), pubsub_bytes_of(start)};
+    return pubsub__redis_conn_command(conn, fn, ctx, words, 6);
+}
+
 /* ---- where a group begins -------------------------------------------------------------------------------- */
 
 static void start_text(const redis_sub *sub, const redis_topic *topic, char *text)
@@ -244,18 +269,17 @@ static bool begin_group(redis_sub *sub, const redis_topic *topic)
     redis_conn *conn = reader(sub);
     bool reset = request->reset && !sub->ever;
     start_text(sub, topic, start);
-    pubsub_bytes create[6] = {pubsub_bytes_of("XGROUP"),      pubsub_bytes_of("CREATE"),
-                              pubsub__redis_topic_key(topic), pubsub_bytes_of(sub->group),
-                              pubsub_bytes_of(start),         pubsub_bytes_of("MKSTREAM")};
+    pubsub_bytes words[5] = {pubsub_bytes_of("XGROUP"), pubsub_bytes_of("DESTROY"),
+                             pubsub__redis_topic_key(topic), pubsub_bytes_of(sub->group),
+                             pubsub_bytes_of(start)};
     bool ok = true;
     if (reset && request->group[0] == '\0') {
-        pubsub_bytes destroy[4] = {create[0], pubsub_bytes_of("DESTROY"), create[2], create[3]};
-        ok = pubsub__redis_conn_command(conn, NULL, NULL, destroy, 4);
+        ok = pubsub__redis_conn_command(conn, NULL, NULL, words, 4);
     } else if (reset) {
-        pubsub_bytes set[5] = {create[0], pubsub_bytes_of("SETID"), create[2], create[3], create[4]};
-        ok = pubsub__redis_conn_command(conn, NULL, NULL, set, 5);
+        words[1] = pubsub_bytes_of("SETID");
+        ok = pubsub__redis_conn_command(conn, NULL, NULL, words, 5);
     }
-    return ok && pubsub__redis_conn_command(conn, on_group, sub, create, 6);
+    return ok && create(sub, conn, topic, start, on_group, sub);
 }
 
 /* All of them in one go. */
@@ -319,7 +343,8 @@ void pubsub__redis_stream_list(redis_sub *sub)
         begin_all(sub);
         return;
     }
-    sent(sub, pubsub__redis_conn_say(reader(sub), on_list, sub, "SMEMBERS", REDIS_KEY_TOPICS, NULL));
+    sent(sub,
+         pubsub__redis_conn_say(reader(sub), on_list, sub, "SMEMBERS", REDIS_KEY_TOPICS, NULL));
     pubsub__redis_conn_flush(reader(sub));
 }
 
@@ -383,14 +408,11 @@ void pubsub__redis_topic_late(redis_sub *sub, uint32_t index)
         return;
     }
     redis_op *op = conn == NULL ? NULL : pubsub__redis_op_new(sub->self, sub, on_late);
-    pubsub_bytes create[6] = {pubsub_bytes_of("XGROUP"),      pubsub_bytes_of("CREATE"),
-                              pubsub__redis_topic_key(topic), pubsub_bytes_of(sub->group),
-                              pubsub_bytes_of("0"),           pubsub_bytes_of("MKSTREAM")};
     if (op == NULL) {
         return;
     }
     op->topic = index;
-    if (!pubsub__redis_conn_command(conn, pubsub__redis_on_op, op, create, 6)) {
+    if (!create(sub, conn, topic, "0-0", pubsub__redis_on_op, op)) {
         pubsub__redis_op_free(op);
     }
 }
@@ -468,8 +490,10 @@ static void ask_meta(redis_sub *sub)
     char life[24];
     pubsub__buf_init(&mine, SIZE_MAX / 4);
     bool ok = put_patterns(&mine, &sub->spi->request);
-    pubsub_bytes words[4] = {pubsub_bytes_of("HSETNX"), pubsub_bytes_of(sub->meta),
-                             pubsub_bytes_of("patterns"), {mine.data, mine.len}};
+    pubsub_bytes words[4] = {pubsub_bytes_of("HSETNX"),
+                             pubsub_bytes_of(sub->meta),
+                             pubsub_bytes_of("patterns"),
+                             {mine.data, mine.len}};
     (void)snprintf(life, sizeof(life), "%lld", (long long)(4 * sub->self->lease + 10000));
     sub->stage = REDIS_STAGE_GROUP;
     ok = ok && pubsub__redis_conn_command(conn, on_first, sub, words, 4) &&
@@ -483,13 +507,12 @@ static void ask_meta(redis_sub *sub)
 /* ---- the lock of a durable name -------------------------------------------------------------------------------- */
 
 /* {1} = it is ours; {0, ms} = somebody else has it for so long unless he renews it. */
-static const char hold_script[] =
-    "local v = redis.call('GET', KEYS[1])\n"
-    "if not v or v == ARGV[1] then\n"
-    "  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\n"
-    "  return {1, 0}\n"
-    "end\n"
-    "return {0, redis.call('PTTL', KEYS[1])}\n";
+static const char hold_script[] = "local v = redis.call('GET', KEYS[1])\n"
+                                  "if not v or v == ARGV[1] then\n"
+                                  "  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\n"
+                                  "  return {1, 0}\n"
+                                  "end\n"
+                                  "return {0, redis.call('PTTL', KEYS[1])}\n";
 
 static void on_hold(void *ctx, const redis_reply *reply, bool was_sent)
 {

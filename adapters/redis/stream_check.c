@@ -174,12 +174,13 @@ static bool ask(redis_sub *sub, uint32_t index, redis_conn *conn)
     op->existed = topic->exists;
     memcpy(op->position, topic->last, sizeof(op->position));
     (void)snprintf(told, sizeof(told), "told:%s", topic->name);
-    bool ok = grouped ? pubsub__redis_conn_say(conn, NULL, NULL, "MULTI", NULL) &&
-                            pubsub__redis_conn_command(conn, NULL, NULL, stream, 3) &&
-                            pubsub__redis_conn_command(conn, NULL, NULL, groups, 3) &&
-                            pubsub__redis_conn_say(conn, NULL, NULL, "HGET", sub->meta, told, NULL) &&
-                            pubsub__redis_conn_say(conn, pubsub__redis_on_op, op, "EXEC", NULL)
-                      : pubsub__redis_conn_command(conn, pubsub__redis_on_op, op, stream, 3);
+    bool ok = grouped
+                  ? pubsub__redis_conn_say(conn, NULL, NULL, "MULTI", NULL) &&
+                        pubsub__redis_conn_command(conn, NULL, NULL, stream, 3) &&
+                        pubsub__redis_conn_command(conn, NULL, NULL, groups, 3) &&
+                        pubsub__redis_conn_say(conn, NULL, NULL, "HGET", sub->meta, told, NULL) &&
+                        pubsub__redis_conn_say(conn, pubsub__redis_on_op, op, "EXEC", NULL)
+                  : pubsub__redis_conn_command(conn, pubsub__redis_on_op, op, stream, 3);
     if (!ok) {
         pubsub__redis_op_free(op);
     }

@@ -58,6 +58,18 @@ static uint32_t attempt_of(const claim *wanted, const uint64_t id[2], size_t gue
     return 2;
 }
 
+/* A page of our own is through. */
+static void recovered(redis_sub *sub, size_t got, size_t wanted)
+{
+    sub->recovering = false;
+    if (got < wanted) {
+        sub->recover_topic = sub->surplus ? SIZE_MAX : sub->recover_topic + 1;
+        sub->recover_at[0] = sub->recover_at[1] = 0;
+        sub->surplus = false;
+    }
+    pubsub__redis_stream_read(sub);
+}
+
 static void on_claimed(redis_op *op, const redis_reply *reply)
 {
     redis_sub *sub = op->sub;
@@ -70,8 +82,8 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
         pubsub_sink_error(sub->self->sink, sub->spi, &err);
     }
     for (size_t i = 0; i < count && i < PENDING_MAX; i++) {
-        pubsub_bytes text =
-            pubsub__redis_bytes(pubsub__redis_at(pubsub__redis_at(pubsub__redis_at(reply, i), 0), 0));
+        pubsub_bytes text = pubsub__redis_bytes(
+            pubsub__redis_at(pubsub__redis_at(pubsub__redis_at(reply, i), 0), 0));
         text = text.data != NULL
                    ? text
                    : pubsub__redis_bytes(pubsub__redis_at(pubsub__redis_at(reply, i), 0));
@@ -84,9 +96,13 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
     if (sub != NULL && count > 0 && count <= PENDING_MAX) {
         pubsub__redis_stream_give(sub, op->topic, reply, attempts, 0);
     }
-    if (sub != NULL && op->mine && count < wanted->count && reply != NULL && err.code == PUBSUB_OK) {
+    if (sub != NULL && op->mine && count < wanted->count && reply != NULL &&
+        err.code == PUBSUB_OK) {
         pubsub__redis_stream_gap(sub, "the stream was trimmed before this was handled",
                                  wanted->count - count);
+    }
+    if (sub != NULL && op->mine && reply != NULL) { /* only now: what is new comes behind it */
+        recovered(sub, wanted->count, op->read);
     }
 }
 
@@ -106,7 +122,7 @@ static bool put_id(pubsub__buf *out, const uint64_t id[2])
     return pubsub__redis_put(out, text, len);
 }
 
-static void take(redis_sub *sub, uint32_t topic, claim *wanted, bool mine)
+static void take(redis_sub *sub, uint32_t topic, claim *wanted, bool mine, uint64_t page)
 {
     redis_conn *conn = NULL;
     redis_op *op = op_on(sub, topic, on_claimed, &conn);
@@ -116,6 +132,7 @@ static void take(redis_sub *sub, uint32_t topic, claim *wanted, bool mine)
     }
     op->data = wanted;
     op->mine = mine;
+    op->read = page;
     pubsub__buf *out = pubsub__redis_conn_begin(conn);
     bool unseen = mine && sub->surplus; /* they were delivered once, so that is their count */
     bool ok = put_claim(out, sub, topic, mine ? 0 : (uint64_t)sub->self->lease, wanted->count,
@@ -129,18 +146,6 @@ static void take(redis_sub *sub, uint32_t topic, claim *wanted, bool mine)
     if (!pubsub__redis_conn_done(conn, ok, pubsub__redis_on_op, op)) {
         pubsub__redis_op_free(op);
     }
-}
-
-/* A page of our own is through. */
-static void recovered(redis_sub *sub, size_t got, size_t wanted)
-{
-    sub->recovering = false;
-    if (got < wanted) {
-        sub->recover_topic = sub->surplus ? SIZE_MAX : sub->recover_topic + 1;
-        sub->recover_at[0] = sub->recover_at[1] = 0;
-        sub->surplus = false;
-    }
-    pubsub__redis_stream_read(sub);
 }
 
 /* XPENDING: [id, consumer, idle, deliveries] each. */
@@ -175,14 +180,13 @@ static void on_pending(redis_op *op, const redis_reply *reply)
     if (wanted->count > 0 && op->mine) {
         memcpy(sub->recover_at, wanted->one[wanted->count - 1].id, sizeof(sub->recover_at));
     }
-    size_t got = wanted->count;
-    if (got > 0) {
-        take(sub, op->topic, wanted, op->mine);
-    } else {
-        pubsub__free(wanted);
+    if (wanted->count > 0) {
+        take(sub, op->topic, wanted, op->mine, op->read);
+        return;
     }
+    pubsub__free(wanted);
     if (op->mine) {
-        recovered(sub, got, op->read);
+        recovered(sub, 0, op->read);
     }
 }
 
@@ -194,7 +198,8 @@ bool pubsub__redis_stream_recover(redis_sub *sub, uint32_t credit)
     if (sub->group == NULL || sub->recover_topic >= sub->topic_count) {
         return false;
     }
-    redis_op *op = sub->recovering ? NULL : op_on(sub, (uint32_t)sub->recover_topic, on_pending, &conn);
+    redis_op *op =
+        sub->recovering ? NULL : op_on(sub, (uint32_t)sub->recover_topic, on_pending, &conn);
     if (op == NULL) {
         return true;
     }
@@ -202,13 +207,11 @@ bool pubsub__redis_stream_recover(redis_sub *sub, uint32_t credit)
     op->read = credit < PENDING_MAX ? credit : PENDING_MAX;
     (void)snprintf(most, sizeof(most), "%u", (unsigned)op->read);
     (void)pubsub__redis_id_text(sub->recover_at, start + 1);
-    pubsub_bytes words[7] = {pubsub_bytes_of("XPENDING"),
-                             pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
-                             pubsub_bytes_of(sub->group),
-                             pubsub_bytes_of(start),
-                             pubsub_bytes_of("+"),
-                             pubsub_bytes_of(most),
-                             pubsub_bytes_of(sub->consumer)};
+    pubsub_bytes words[7] = {
+        pubsub_bytes_of("XPENDING"),   pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
+        pubsub_bytes_of(sub->group),   pubsub_bytes_of(start),
+        pubsub_bytes_of("+"),          pubsub_bytes_of(most),
+        pubsub_bytes_of(sub->consumer)};
     sub->recovering = say(conn, op, words, 7);
     pubsub__redis_conn_flush(conn);
     return true;
@@ -231,14 +234,11 @@ static void take_over(redis_sub *sub, uint32_t topic)
     }
     (void)snprintf(idle, sizeof(idle), "%lld", (long long)sub->self->lease);
     (void)snprintf(most, sizeof(most), "%u", room < TAKE_MAX ? (unsigned)room : (unsigned)TAKE_MAX);
-    pubsub_bytes words[8] = {pubsub_bytes_of("XPENDING"),
-                             pubsub__redis_topic_key(&sub->topics[topic]),
-                             pubsub_bytes_of(sub->group),
-                             pubsub_bytes_of("IDLE"),
-                             pubsub_bytes_of(idle),
-                             pubsub_bytes_of("-"),
-                             pubsub_bytes_of("+"),
-                             pubsub_bytes_of(most)};
+    pubsub_bytes words[8] = {
+        pubsub_bytes_of("XPENDING"), pubsub__redis_topic_key(&sub->topics[topic]),
+        pubsub_bytes_of(sub->group), pubsub_bytes_of("IDLE"),
+        pubsub_bytes_of(idle),       pubsub_bytes_of("-"),
+        pubsub_bytes_of("+"),        pubsub_bytes_of(most)};
     (void)say(conn, op, words, 8);
 }
 
@@ -286,13 +286,11 @@ static void renew(redis_sub *sub, uint32_t topic)
     }
     uint32_t all = sub->spi->request.prefetch + PENDING_MAX;
     (void)snprintf(most, sizeof(most), "%u", all);
-    pubsub_bytes words[7] = {pubsub_bytes_of("XPENDING"),
-                             pubsub__redis_topic_key(&sub->topics[topic]),
-                             pubsub_bytes_of(sub->group),
-                             pubsub_bytes_of("-"),
-                             pubsub_bytes_of("+"),
-                             pubsub_bytes_of(most),
-                             pubsub_bytes_of(sub->consumer)};
+    pubsub_bytes words[7] = {
+        pubsub_bytes_of("XPENDING"),   pubsub__redis_topic_key(&sub->topics[topic]),
+        pubsub_bytes_of(sub->group),   pubsub_bytes_of("-"),
+        pubsub_bytes_of("+"),          pubsub_bytes_of(most),
+        pubsub_bytes_of(sub->consumer)};
     (void)say(conn, op, words, 7);
 }
 
@@ -321,8 +319,8 @@ static void keep_lock(redis_sub *sub)
         return;
     }
     (void)snprintf(ms, sizeof(ms), "%lld", (long long)sub->self->lease);
-    pubsub_bytes words[6] = {pubsub_bytes_of("EVAL"),      pubsub_bytes_of(script),
-                             pubsub_bytes_of("1"),         pubsub_bytes_of(sub->lock),
+    pubsub_bytes words[6] = {pubsub_bytes_of("EVAL"),     pubsub_bytes_of(script),
+                             pubsub_bytes_of("1"),        pubsub_bytes_of(sub->lock),
                              pubsub_bytes_of(sub->token), pubsub_bytes_of(ms)};
     (void)say(conn, op, words, 6);
 }
@@ -497,8 +495,8 @@ static void nack(redis_sub *sub, const pubsub_spi_ack *ack)
         sub->again_cap = cap;
     }
     redis_again *again = &sub->again[sub->again_count++];
-    again->due_ns = pubsub__clock_mono_ns() +
-                    (uint64_t)(ack->delay_ms < 0 ? 0 : ack->delay_ms) * MS;
+    again->due_ns =
+        pubsub__clock_mono_ns() + (uint64_t)(ack->delay_ms < 0 ? 0 : ack->delay_ms) * MS;
     again->topic = topic_of(ack);
     again->attempt = (uint32_t)(ack->token >> 32);
     memcpy(again->position, ack->position, sizeof(again->position));

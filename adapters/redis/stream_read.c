@@ -22,12 +22,13 @@ static void fill(redis_sub *sub, pubsub_spi_message *out, uint32_t topic, const 
     out->position[1] = id[1];
     out->attempt = attempt;
     out->token = (uint64_t)attempt << 32 | topic;
-    out->flags |= flags | (qos0 ? PUBSUB_SPI_NO_ACK : 0u) |
-                  (attempt > 1 ? PUBSUB_SPI_REDELIVERED : 0u);
+    out->flags |=
+        flags | (qos0 ? PUBSUB_SPI_NO_ACK : 0u) | (attempt > 1 ? PUBSUB_SPI_REDELIVERED : 0u);
 }
 
 /* How many entries from `at` on go into one block, and its size. */
-static size_t measure(const redis_topic *topic, const redis_reply *entries, size_t at, size_t *bytes)
+static size_t measure(const redis_topic *topic, const redis_reply *entries, size_t at,
+                      size_t *bytes)
 {
     size_t count = 0;
     *bytes = 0;
@@ -155,10 +156,11 @@ static void on_read(void *ctx, const redis_reply *reply, bool sent)
         const redis_reply *stream = pubsub__redis_at(reply, i);
         pubsub_bytes key = pubsub__redis_bytes(pubsub__redis_at(stream, 0));
         const redis_reply *entries = pubsub__redis_at(stream, 1);
-        size_t index = key.data == NULL ? SIZE_MAX
-                                        : pubsub__redis_topic_find(sub, key.data, key.len, guess);
+        size_t index =
+            key.data == NULL ? SIZE_MAX : pubsub__redis_topic_find(sub, key.data, key.len, guess);
         if (index != SIZE_MAX) {
-            sub->topics[index].behind = sub->topics[index].behind || pubsub__redis_count(entries) > 1;
+            sub->topics[index].behind =
+                sub->topics[index].behind || pubsub__redis_count(entries) > 1;
             pubsub__redis_stream_give(sub, (uint32_t)index, entries, NULL, 0);
             guess = index + 1;
         }
@@ -182,8 +184,8 @@ static bool put_read(redis_sub *sub, pubsub__buf *out, size_t streams, size_t co
     bool ok = pubsub__redis_put_array(out, (grouped ? 4u : 1u) + 5u + 2 * streams) &&
               pubsub__redis_put_text(out, grouped ? "XREADGROUP" : "XREAD");
     if (grouped) {
-        ok = ok && pubsub__redis_put_text(out, "GROUP") && pubsub__redis_put_text(out, sub->group) &&
-             pubsub__redis_put_text(out, sub->consumer);
+        ok = ok && pubsub__redis_put_text(out, "GROUP") &&
+             pubsub__redis_put_text(out, sub->group) && pubsub__redis_put_text(out, sub->consumer);
     }
     ok = ok && pubsub__redis_put_text(out, "COUNT") && pubsub__redis_put_u64(out, count) &&
          pubsub__redis_put_text(out, "BLOCK") && pubsub__redis_put_u64(out, block) &&

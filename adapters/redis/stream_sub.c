@@ -232,7 +232,9 @@ static void leave_group(redis_sub *sub, bool forget)
     }
     ok = ok && pubsub__redis_put_text(out, sub->group) &&
          pubsub__redis_put_text(out, sub->consumer) && pubsub__redis_put_text(out, sub->token) &&
-         pubsub__redis_put_text(out, forget ? "1" : kept ? "2" : "0") &&
+         pubsub__redis_put_text(out, forget ? "1"
+                                     : kept ? "2"
+                                            : "0") &&
          pubsub__redis_put_text(out, idle) &&
          pubsub__redis_put_text(out, sub->open == 0 ? "1" : "0");
     if (pubsub__redis_conn_done(conn, ok, pubsub__redis_on_op, op)) {

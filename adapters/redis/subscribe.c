@@ -53,7 +53,8 @@ void pubsub__redis_subscribe(void *ctx, pubsub_spi_subscription *subscription)
 {
     redis_self *self = ctx;
     redis_sub *sub = subscription->data;
-    bool shared = subscription->request.group[0] != '\0' || subscription->request.durable[0] != '\0';
+    bool shared =
+        subscription->request.group[0] != '\0' || subscription->request.durable[0] != '\0';
     subscription->native_nack = self->streams && shared;
     subscription->broker_redelivers = self->streams && shared;
     subscription->lazy_ack = !shared;

@@ -109,8 +109,7 @@ static void check_text(const conf *t, const asking *one, const pubsub_error *err
     /* Where there are no groups at all it is the group that is refused. */
     bool group = one->subscribe != NULL && strstr(one->subscribe, "group=") != NULL &&
                  !conf_offers(t, F(GROUP));
-    KIT_SAYS(error->text,
-             pubsub_feature_name(group ? PUBSUB_FEATURE_GROUP : one->feature));
+    KIT_SAYS(error->text, pubsub_feature_name(group ? PUBSUB_FEATURE_GROUP : one->feature));
     assert_true(strstr(error->text, t->adapter->name) != NULL ||
                 strcmp(error->adapter, t->adapter->name) == 0);
 }
