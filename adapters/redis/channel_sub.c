@@ -2,7 +2,6 @@
 #include "redis/adapter.h"
 
 #include "base/alloc.h"
-#include "topic/container.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -256,7 +255,7 @@ void pubsub__redis_pubsub_message(redis_sub *sub, const redis_channel *channel, 
         return;
     }
     if (sub->dropping || topic.data == NULL ||
-        (channel->glob && pubsub__container_is_internal(topic.data, topic.len))) {
+        (channel->glob && pubsub__redis_is_internal(topic))) {
         return;
     }
     if (count > 1) {

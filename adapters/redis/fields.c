@@ -263,6 +263,13 @@ int pubsub__redis_id_compare(const uint64_t a[2], const uint64_t b[2])
     return a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0;
 }
 
+bool pubsub__redis_is_internal(pubsub_bytes channel)
+{
+    static const char ours[] = "pubsub.";
+    return (channel.len >= 2 && memcmp(channel.data, "__", 2) == 0) ||
+           (channel.len >= sizeof(ours) - 1 && memcmp(channel.data, ours, sizeof(ours) - 1) == 0);
+}
+
 /* ---- patterns ------------------------------------------------------------------------------------ */
 
 static bool is_level(const char *pattern, size_t len, size_t at)

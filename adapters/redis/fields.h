@@ -42,6 +42,9 @@ bool pubsub__redis_id_parse(const char *text, size_t len, uint64_t id[2]);
 size_t pubsub__redis_id_text(const uint64_t id[2], char *text); /* room for REDIS_ID_TEXT */
 int pubsub__redis_id_compare(const uint64_t a[2], const uint64_t b[2]);
 
+/* Channels of the server (keyspace notices) and our own, which no pattern matches. */
+bool pubsub__redis_is_internal(pubsub_bytes channel);
+
 /* The pattern of channels that matches every topic our pattern matches, perhaps more; NUL-terminated, room
  * for 2 * len + 2. */
 size_t pubsub__redis_glob(const char *pattern, size_t len, char *out);

@@ -2,7 +2,6 @@
 #include "redis/adapter.h"
 
 #include "base/alloc.h"
-#include "topic/container.h"
 
 #include <string.h>
 
