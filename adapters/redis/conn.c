@@ -311,6 +311,11 @@ static void on_timer(void *ctx)
     }
 }
 
+void pubsub__redis_conn_fail(redis_conn *conn, const pubsub_error *err)
+{
+    fail(conn, err);
+}
+
 /* ---- for the others ------------------------------------------------------------------------------ */
 
 redis_conn *pubsub__redis_conn_open(const redis_conn_setup *setup, pubsub_error *err)

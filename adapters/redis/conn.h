@@ -45,6 +45,8 @@ typedef struct redis_conn_setup {
 redis_conn *pubsub__redis_conn_open(const redis_conn_setup *setup, pubsub_error *err);
 /* Drop it without a word; no event follows, waiting commands get no answer if `silent`. */
 void pubsub__redis_conn_free(redis_conn *conn, bool silent);
+/* It cannot be used any more: `down` follows at once. */
+void pubsub__redis_conn_fail(redis_conn *conn, const pubsub_error *err);
 /* Close when every command has its reply; `ended` or `down` follows. */
 void pubsub__redis_conn_end(redis_conn *conn);
 

@@ -315,7 +315,10 @@ size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
         writer w = {self, conn, publishes[taken], true};
         publishes[taken]->data = self;
         write_one(&w);
-        if (!w.ok) { /* a MULTI that was begun is not ended: only a new connection helps */
+        if (!w.ok) { /* a MULTI may have begun that now has no end */
+            pubsub_error err = PUBSUB_ERROR_INIT;
+            pubsub_error_set(&err, PUBSUB_ELOST, "no memory for a command");
+            pubsub__redis_conn_fail(conn, &err);
             break;
         }
         taken++;

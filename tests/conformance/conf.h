@@ -55,6 +55,7 @@ typedef struct conf_network {
 /* What the suite has to know of an adapter. */
 typedef struct conf_adapter {
     const char *name;
+    const char *label; /* in reports, where one adapter has two sets of promises; NULL = its name */
     /* Where there is no broker: write a URL of a place where nothing is stored. */
     void (*url)(char *url, size_t size);
     /* And one to which no connection can be made; NULL = there is none. */

@@ -8,6 +8,7 @@ int main(int argc, char **argv)
                                         .stock = "stock",
                                         .own = "generous,aof-always",
                                         .attentive = "redis.keep_alive=1s"};
-    static const conf_adapter redis = {.name = "redis", .network = &server, .topics_apart = true};
+    static const conf_adapter redis = {
+        .name = "redis", .label = "redis+streams", .network = &server, .topics_apart = true};
     return conf_main(&redis, argc, argv);
 }
