@@ -41,7 +41,7 @@ static pubsub_block *read_back(redis_parser *parser, const pubsub__buf *entry,
 
 static bool same(pubsub_bytes a, const char *text)
 {
-    return a.len == strlen(text) && memcmp(a.data, text, a.len) == 0;
+    return a.len == strlen(text) && (a.len == 0 || memcmp(a.data, text, a.len) == 0);
 }
 
 static void test_fields_round_trip(void **state)
