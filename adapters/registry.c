@@ -34,6 +34,13 @@ extern const pubsub_adapter pubsub__adapter_amqp;
 #define AMQP NULL
 #endif
 
+#ifdef PUBSUB_HAVE_ADAPTER_REDIS
+extern const pubsub_adapter pubsub__adapter_redis;
+#define REDIS &pubsub__adapter_redis
+#else
+#define REDIS NULL
+#endif
+
 static const struct known {
     const char *scheme;
     const char *adapter;
@@ -49,10 +56,10 @@ static const struct known {
     {"wss", "mqtt", MQTT, true, "MQTT", "MQTT over WebSocket and TLS"},
     {"kafka", "kafka", NULL, false, "KAFKA", "Apache Kafka"},
     {"kafka+ssl", "kafka", NULL, true, "KAFKA", "Apache Kafka over TLS"},
-    {"redis", "redis", NULL, false, "REDIS", "Redis pub/sub"},
-    {"rediss", "redis", NULL, true, "REDIS", "Redis pub/sub over TLS"},
-    {"redis+streams", "redis", NULL, false, "REDIS", "Redis streams"},
-    {"rediss+streams", "redis", NULL, true, "REDIS", "Redis streams over TLS"},
+    {"redis", "redis", REDIS, false, "REDIS", "Redis pub/sub"},
+    {"rediss", "redis", REDIS, true, "REDIS", "Redis pub/sub over TLS"},
+    {"redis+streams", "redis", REDIS, false, "REDIS", "Redis streams"},
+    {"rediss+streams", "redis", REDIS, true, "REDIS", "Redis streams over TLS"},
     {"amqp", "amqp", AMQP, false, "AMQP", "AMQP 0-9-1 (RabbitMQ)"},
     {"amqps", "amqp", AMQP, true, "AMQP", "AMQP 0-9-1 over TLS"},
 };

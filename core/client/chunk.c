@@ -202,10 +202,13 @@ pubsub__publish *pubsub__publish_pop(pubsub__publish_list *list)
     return publish;
 }
 
-void pubsub__publish_insert(pubsub__publish_list *list, pubsub__publish *publish)
+void pubsub__publish_insert(pubsub__publish_list *list, pubsub__publish *publish,
+                            pubsub__publish *before)
 {
-    /* Those that come back are older than nearly all that wait: walk from the front. */
-    pubsub__publish *at = list->head;
+    /* Those that come back are older than nearly all that wait: walk from the front, or from the one that
+     * came back before. */
+    bool behind = before != NULL && before->spi.id < publish->spi.id;
+    pubsub__publish *at = behind ? before : list->head;
     if (list->tail != NULL && list->tail->spi.id < publish->spi.id) {
         at = NULL; /* the undelivered ones come in order, and there may be very many */
     }

@@ -123,7 +123,7 @@ static int dispatch_reports(pubsub_client *client)
     pubsub__publish *publish = NULL;
     while ((publish = pubsub__publish_pop(&list)) != NULL) {
         if (client->keep_undelivered && publish->outcome != PUBSUB_ACCEPTED) {
-            pubsub__publish_insert(&client->undelivered, publish);
+            pubsub__publish_insert(&client->undelivered, publish, NULL);
         } else {
             pubsub__publish_release_locked(client, publish);
         }

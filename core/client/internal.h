@@ -93,7 +93,8 @@ typedef struct pubsub__publish_list {
 
 void pubsub__publish_push(pubsub__publish_list *list, pubsub__publish *publish);
 pubsub__publish *pubsub__publish_pop(pubsub__publish_list *list);
-void pubsub__publish_insert(pubsub__publish_list *list, pubsub__publish *publish); /* by id */
+void pubsub__publish_insert(pubsub__publish_list *list, pubsub__publish *publish,
+                            pubsub__publish *before); /* by id; before: one of the list, or NULL */
 void pubsub__publish_remove(pubsub__publish_list *list, pubsub__publish *publish);
 void pubsub__publish_append(pubsub__publish_list *list, pubsub__publish_list *other);
 

@@ -91,7 +91,7 @@ static void deliver_locked(pubsub_client *client, pubsub__publish *publish)
         emit_failure(client, publish);
     }
     if (unseen && client->keep_undelivered) {
-        pubsub__publish_insert(&client->undelivered, publish);
+        pubsub__publish_insert(&client->undelivered, publish, NULL);
     } else if (publish->report) {
         pubsub__publish_push(&client->reports, publish);
     } else {
@@ -170,6 +170,7 @@ void pubsub_sink_outcomes(pubsub_sink *sink, const pubsub_spi_outcome *outcomes,
     pubsub__publish_list done = {NULL, NULL, 0};
     bool unblocked = false;
     bool again = false;
+    pubsub__publish *back = NULL; /* the last one that comes again */
     for (size_t i = 0; i < count; i++) {
         pubsub__publish *publish = (pubsub__publish *)(void *)outcomes[i].publish;
         pubsub__publish_remove(&client->handed_over, publish);
@@ -179,7 +180,8 @@ void pubsub_sink_outcomes(pubsub_sink *sink, const pubsub_spi_outcome *outcomes,
                 publish->spi.sends++;
             }
             publish->spi.data = NULL;
-            pubsub__publish_insert(&client->pending, publish);
+            pubsub__publish_insert(&client->pending, publish, back);
+            back = publish;
             pubsub__count(client, resent, 1);
             again = true;
             client->submit_blocked = true; /* until the link is up again, or writable is said */

@@ -482,7 +482,7 @@ void pubsub__publish_submit(pubsub_client *client)
                 pubsub__publish *publish = (pubsub__publish *)(void *)batch[i - 1];
                 publish->handed_over = false;
                 pubsub__publish_remove(&client->handed_over, publish);
-                pubsub__publish_insert(&client->pending, publish);
+                pubsub__publish_insert(&client->pending, publish, NULL);
             }
         }
     }

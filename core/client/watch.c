@@ -18,6 +18,7 @@ struct pubsub_watch {
     void (*fn)(void *ctx, uint32_t events);
     void *ctx;
     pubsub_client *client;
+    int bits; /* what it waits for */
 };
 
 static void free_handle(uv_handle_t *handle)
@@ -95,6 +96,10 @@ static void on_watch(uv_poll_t *uv, int status, int events)
     pubsub_watch *watch = uv->data;
     pubsub_client *client = watch->client;
     uint32_t bits = (events & UV_WRITABLE) ? PUBSUB_WATCH_WRITE : 0;
+    if (status != 0) {
+        /* libuv stops at an error; but what came before it is still to be read, perhaps in several turns. */
+        uv_poll_start(uv, watch->bits, on_watch);
+    }
     if (status != 0 || (events & (UV_READABLE | UV_DISCONNECT))) {
         bits |= PUBSUB_WATCH_READ;
     }
@@ -111,6 +116,7 @@ void pubsub_watch_set(pubsub_watch *watch, uint32_t events)
     if (events & PUBSUB_WATCH_WRITE) {
         bits |= UV_WRITABLE;
     }
+    watch->bits = bits;
     if (bits == 0) {
         uv_poll_stop(&watch->uv);
     } else {

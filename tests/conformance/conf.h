@@ -55,6 +55,7 @@ typedef struct conf_network {
 /* What the suite has to know of an adapter. */
 typedef struct conf_adapter {
     const char *name;
+    const char *label; /* in reports, where one adapter has two sets of promises; NULL = its name */
     /* Where there is no broker: write a URL of a place where nothing is stored. */
     void (*url)(char *url, size_t size);
     /* And one to which no connection can be made; NULL = there is none. */
@@ -62,6 +63,8 @@ typedef struct conf_adapter {
     const conf_network *network; /* NULL = there is no broker */
     /* An expiry is rounded up to a multiple of this many milliseconds; 0 = it is not. */
     int64_t expiry_step;
+    /* Each topic is a log of its own: messages of different topics overtake each other. */
+    bool topics_apart;
 } conf_adapter;
 
 /* One run of one case. */

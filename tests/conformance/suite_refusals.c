@@ -106,7 +106,10 @@ static const char *options_of(conf *t, const asking *one)
 
 static void check_text(const conf *t, const asking *one, const pubsub_error *error)
 {
-    KIT_SAYS(error->text, pubsub_feature_name(one->feature));
+    /* Where there are no groups at all it is the group that is refused. */
+    bool group = one->subscribe != NULL && strstr(one->subscribe, "group=") != NULL &&
+                 !conf_offers(t, F(GROUP));
+    KIT_SAYS(error->text, pubsub_feature_name(group ? PUBSUB_FEATURE_GROUP : one->feature));
     assert_true(strstr(error->text, t->adapter->name) != NULL ||
                 strcmp(error->adapter, t->adapter->name) == 0);
 }

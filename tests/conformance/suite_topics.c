@@ -239,10 +239,11 @@ static void several_patterns_in_one_subscription(conf *t)
     for (size_t i = 0; i < 100; i++) {
         kit_publish(peer, topics[i % LEN(topics)], conf_text(t, "m%zu", i));
     }
+    KIT_AWAIT(t->net, !t->adapter->topics_apart || kit_count(sub) >= 60);
     conf_fence(t, peer, topics[0], sub);
     /* Once each, also what two of the patterns match, and in order over all of them. */
     assert_int_equal(kit_count(sub), 61);
-    for (size_t i = 0; i < 60; i++) {
+    for (size_t i = 0; i < 60 && !t->adapter->topics_apart; i++) {
         static const size_t wanted[] = {0, 1, 3};
         assert_int_equal(conf_number(kit_at(sub, i), "m"), i / 3 * 5 + wanted[i % 3]);
     }
