@@ -131,6 +131,7 @@ pubsub_err pubsub__paho_subscribe(mqtt_engine *engine, const mqtt_filter *filter
     if (code != PUBSUB_OK) {
         return code;
     }
+    options[0] = plain; /* there is one; analysers do not see it */
     for (size_t i = 0; i < count; i++) {
         topics[i] = pubsub__paho_writable(filters[i].filter);
         qos[i] = filters[i].qos;
