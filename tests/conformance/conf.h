@@ -48,6 +48,10 @@ typedef struct conf_network {
     /* "advertised.listeners=PLAIN://127.0.0.1" where the broker tells its clients where to connect: the
      * port of the proxy is added. Then no client gets past the proxy. NULL = it does not. */
     const char *advertise;
+    /* When a publisher's connection is lost the broker goes on with what it has of it, beside the next
+     * connection. So a subscription that begins anew meanwhile may first get the end of what was sent, then
+     * what is sent again. */
+    bool drains;
     /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
     const char *attentive;
 } conf_network;
