@@ -285,6 +285,7 @@ int main(void)
         FIXTURE_TEST(test_reconnect_of_one_link_leaves_the_others),
         FIXTURE_TEST(test_reconnect_a_link_given_up_refuses_its_subscriptions),
         FIXTURE_TEST(test_reconnect_a_lost_subscription_is_asked_for_again),
+        FIXTURE_TEST(test_reconnect_an_interruption_is_told_once),
         FIXTURE_TEST(test_reconnect_a_refused_subscription_is_over),
         FIXTURE_TEST(test_reconnect_errors_without_a_call_become_events),
     };
