@@ -30,6 +30,11 @@ static const item *current;
 static conf_result outcome;
 static char reason[600];
 
+static const char *label_of(const conf_adapter *adapter)
+{
+    return adapter->label != NULL ? adapter->label : adapter->name;
+}
+
 /* ---- what cases use ------------------------------------------------------------------------ */
 
 bool conf_offers(const conf *t, uint64_t features)
@@ -332,7 +337,8 @@ static void test_conformance_every_cell_is_proven(void **state)
 {
     unsigned open = 0;
     (void)state;
-    print_message("\n%-18s %-10s %-24s %s\n", "feature", adapter_under_test->name, "proof", "note");
+    print_message("\n%-18s %-10s %-24s %s\n", "feature", label_of(adapter_under_test), "proof",
+                  "note");
     for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
         const char *text = verdict(i);
         open += strstr(text, "NOT") != NULL ? 1 : 0;
@@ -429,7 +435,7 @@ int conf_main(const conf_adapter *adapter, int argc, char **argv)
     }
     try_modes();
     if (!filtered) {
-        conf_report_open(adapter->name);
+        conf_report_open(label_of(adapter));
         conf_report_caps(&declared);
     }
     count = fill_items(items);
@@ -438,7 +444,7 @@ int conf_main(const conf_adapter *adapter, int argc, char **argv)
     }
     tests[count] = (struct CMUnitTest){"every_cell_is_proven",
                                        test_conformance_every_cell_is_proven, NULL, NULL, NULL};
-    failed = _cmocka_run_group_tests(adapter->name, tests, count + 1, NULL, NULL);
+    failed = _cmocka_run_group_tests(label_of(adapter), tests, count + 1, NULL, NULL);
 out:
     conf_place_end();
     free(items);

@@ -39,6 +39,8 @@ enum {
 typedef struct conf_network {
     const char *kind;   /* "mosquitto" */
     const char *scheme; /* of URLs, where it is not that of the broker's own: "redis+streams" */
+    /* Added to each URL, "stream=%"; a % becomes a text that is unique to the case. NULL = nothing. */
+    const char *query;
     /* Variants of a private one with the limits it comes with, for all cases without CONF_LOAD. NULL =
      * they too run on the shared one of PUBSUB_TEST_..._URL, which is generous. */
     const char *stock;
@@ -59,6 +61,7 @@ typedef struct conf_network {
 /* What the suite has to know of an adapter. */
 typedef struct conf_adapter {
     const char *name;
+    const char *label; /* in reports, where one adapter has two sets of promises; NULL = its name */
     /* Where there is no broker: write a URL of a place where nothing is stored. */
     void (*url)(char *url, size_t size);
     /* And one to which no connection can be made; NULL = there is none. */
@@ -66,6 +69,10 @@ typedef struct conf_adapter {
     const conf_network *network; /* NULL = there is no broker */
     /* An expiry is rounded up to a multiple of this many milliseconds; 0 = it is not. */
     int64_t expiry_step;
+    /* from=TIME begins with the block of messages the time falls into: some may be older. */
+    bool from_block;
+    /* A confirmation does not tell the position of what was published. */
+    bool blind_receipts;
 } conf_adapter;
 
 /* One run of one case. */

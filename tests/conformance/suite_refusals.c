@@ -106,7 +106,9 @@ static const char *options_of(conf *t, const asking *one)
 
 static void check_text(const conf *t, const asking *one, const pubsub_error *error)
 {
-    KIT_SAYS(error->text, pubsub_feature_name(one->feature));
+    /* Where there are no patterns at all it is those that are refused. */
+    bool patterns = one->feature == PUBSUB_FEATURE_INNER_MULTI && !conf_offers(t, F(PATTERNS));
+    KIT_SAYS(error->text, pubsub_feature_name(patterns ? PUBSUB_FEATURE_PATTERNS : one->feature));
     assert_true(strstr(error->text, t->adapter->name) != NULL ||
                 strcmp(error->adapter, t->adapter->name) == 0);
 }
