@@ -71,6 +71,8 @@ typedef struct conf_adapter {
     int64_t expiry_step;
     /* from=TIME begins with the block of messages the time falls into: some may be older. */
     bool from_block;
+    /* Headers of different names do not keep their order, those of one name do. */
+    bool headers_by_name;
     /* A confirmation does not tell the position of what was published. */
     bool blind_receipts;
 } conf_adapter;

@@ -12,6 +12,7 @@ int main(int argc, char **argv)
                                       .label = "amqp+stream",
                                       .network = &rabbitmq,
                                       .from_block = true,
+                                      .headers_by_name = true,
                                       .blind_receipts = true};
     return conf_main(&amqp, argc, argv);
 }
