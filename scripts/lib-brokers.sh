@@ -29,18 +29,28 @@ broker_packages() {
     case $1 in
     mqtt) echo "mosquitto openssl ${tools:+mosquitto-clients}" ;;
     redis) echo "redis-server openssl ${tools:+redis-tools}" ;;
-    amqp) echo "rabbitmq-server openssl ${tools:+amqp-tools}" ;;
+    amqp)
+        echo "rabbitmq-server openssl ${tools:+amqp-tools}"
+        if [ -n "$tools" ]; then
+            node_packages
+        fi
+        ;;
     kafka)
         echo "default-jdk-headless openssl ${tools:+kcat}"
-        "${broker_tool[@]}" cached 2>/dev/null || echo maven
+        "${broker_tool[@]}" cached kafka >/dev/null 2>&1 || echo maven
         ;;
     esac
+}
+# Node, and what downloads its amqplib. Others than Debian's do as well, and bring npm along.
+node_packages() {
+    command -v node >/dev/null || echo nodejs
+    "${broker_tool[@]}" cached amqplib >/dev/null 2>&1 || command -v npm >/dev/null || echo npm
 }
 
 # need_brokers tools|'' name...: install what is missing. Says before what and how much. Fails when
 # something could not be installed; the rest is there all the same.
 need_brokers() {
-    local tools=$1 name packages=() missing=()
+    local tools=$1 name packages=() missing=() failed=0
     shift
     for name in "$@"; do
         # shellcheck disable=SC2207 # words
@@ -55,8 +65,12 @@ need_brokers() {
         say "There is no apt-get here. For the brokers you need what Debian calls: ${packages[*]}"
     fi
     if [[ " $* " == *" kafka "* ]]; then
-        "${broker_tool[@]}" fetch || return 1
+        "${broker_tool[@]}" fetch kafka || failed=1
     fi
+    if [ -n "$tools" ] && [[ " $* " == *" amqp "* ]]; then
+        "${broker_tool[@]}" fetch amqplib || failed=1
+    fi
+    return $failed
 }
 
 # start_brokers log_directory root name... -- option...: start them side by side, wait until all are

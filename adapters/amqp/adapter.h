@@ -67,6 +67,8 @@ struct amq_conn {
     uint32_t link;
     amq_state state;
     pubsub_transport *transport;
+    uint64_t open_until_ns; /* connect_timeout, for all hosts together */
+    size_t hosts_tried;     /* transports that were opened in this time */
     amq_out out;
     unsigned char *in; /* what was read and is no whole frame yet */
     size_t in_len;

@@ -121,6 +121,8 @@ static void with_stream(pubsub_caps *out)
            "a stream gives a message once to each reader; a position to go on from is the "
            "caller's to keep",
            PUBSUB_FEATURE_ACK);
+    cell(out, PUBSUB_FEATURE_HEADERS, PUBSUB_NATIVE,
+         "a stream sorts them by name; those of one name keep their order");
     cell(out, PUBSUB_FEATURE_FROM_EARLIEST, PUBSUB_NATIVE, "");
     cell(out, PUBSUB_FEATURE_FROM_TIME, PUBSUB_NATIVE,
          "from the block of messages the time falls into, so some may be older");

@@ -179,6 +179,8 @@ static void parse(amq_conn *conn)
     }
 }
 
+static bool try_next_host(amq_conn *conn);
+
 /* ---- the transport's handlers ----------------------------------------------------------------- */
 
 static void *on_buffer(void *ctx, size_t *size)
@@ -212,17 +214,28 @@ static void on_writable(void *ctx)
 
 static void on_opened(void *ctx)
 {
-    pubsub__amqp_opened(ctx);
+    amq_conn *conn = ctx;
+    uint64_t now = pubsub_sink_now_ns(conn->self->sink);
+    size_t hosts = pubsub_url_host_count(conn->self->config->url);
+    pubsub__amqp_opened(conn);
+    if (hosts > conn->hosts_tried && conn->open_until_ns > now) { /* its share of the time */
+        uint64_t share = (conn->open_until_ns - now) / (hosts - conn->hosts_tried + 1);
+        pubsub_timer_start(conn->timer, (pubsub_duration_ms)(share / 1000000u) + 1);
+    }
 }
 
 static void on_closed(void *ctx, const pubsub_error *err)
 {
     amq_conn *conn = ctx;
     pubsub_error error = PUBSUB_ERROR_INIT;
+    bool greeted = conn->state == AMQ_STARTING;
     if (err != NULL) {
         error = *err;
     } else {
         pubsub_error_set(&error, PUBSUB_ELOST, "the connection was closed");
+    }
+    if (greeted && pubsub_err_is_retryable(error.code) && try_next_host(conn)) {
+        return;
     }
     pubsub__amqp_conn_fail(conn, &error);
 }
@@ -242,6 +255,10 @@ static void on_timer(void *ctx)
     uint64_t now = pubsub_sink_now_ns(self->sink);
     uint64_t beat = (uint64_t)conn->heartbeat_s * 1000000000u;
     if (conn->transport == NULL) {
+        return;
+    }
+    if (conn->state < AMQ_PREPARING) {
+        (void)try_next_host(conn); /* else the core's time runs out */
         return;
     }
     if (beat > 0 && now - conn->last_in_ns > 2 * beat) {
@@ -275,33 +292,62 @@ static amq_conn *conn_of(amq_self *self, uint32_t link)
     return link == 0 ? &self->pub_conn : link == self->sub_conn.link ? &self->sub_conn : NULL;
 }
 
-pubsub_err pubsub__amqp_connect(void *ctx, uint32_t link, pubsub_error *err)
+static pubsub_err open_transport(amq_conn *conn, pubsub_error *err)
 {
-    static const pubsub_transport_request request = {
-        .port = 5672, .tls_port = 5671, .write_max = WRITE_MAX};
-    amq_self *self = ctx;
-    amq_conn *conn = conn_of(self, link);
-    if (conn == NULL) {
-        return pubsub_error_set(err, PUBSUB_EINTERNAL, "no such link");
-    }
-    self->closing = self->close_wanted = false;
+    uint64_t now = pubsub_sink_now_ns(conn->self->sink);
+    uint64_t left = conn->open_until_ns > now ? conn->open_until_ns - now : 0;
+    pubsub_transport_request request = {.port = 5672,
+                                        .tls_port = 5671,
+                                        .timeout = (pubsub_duration_ms)(left / 1000000u) + 1,
+                                        .write_max = WRITE_MAX};
     conn->frame_max = AMQ_FRAME_MAX;
     conn->in_len = 0;
     conn->out.at = conn->out.len = 0;
     conn->blocked = false;
-    if (conn->timer == NULL) {
-        conn->timer = pubsub_timer_new(self->sink, on_timer, conn);
-    }
-    conn->transport = conn->timer == NULL
-                          ? NULL
-                          : pubsub_sink_transport_open(self->sink, &request, &handlers, conn, err);
+    conn->hosts_tried++;
+    conn->transport = pubsub_sink_transport_open(conn->self->sink, &request, &handlers, conn, err);
     if (conn->transport == NULL) {
-        return conn->timer == NULL ? pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a timer")
-               : err->code != PUBSUB_OK ? err->code
-                                        : PUBSUB_ECONNECT;
+        return err->code != PUBSUB_OK ? err->code : PUBSUB_ECONNECT;
     }
     conn->state = AMQ_DIALING;
     return PUBSUB_OK;
+}
+
+/* A host can be reached and does not answer: the next transport begins with another one. False when there
+ * is none, or no time. */
+static bool try_next_host(amq_conn *conn)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    if (conn->state >= AMQ_PREPARING || conn->self->closing ||
+        conn->hosts_tried >= pubsub_url_host_count(conn->self->config->url) ||
+        pubsub_sink_now_ns(conn->self->sink) >= conn->open_until_ns) {
+        return false;
+    }
+    pubsub_transport_free(conn->transport);
+    return open_transport(conn, &error) == PUBSUB_OK;
+}
+
+pubsub_err pubsub__amqp_connect(void *ctx, uint32_t link, pubsub_error *err)
+{
+    amq_self *self = ctx;
+    amq_conn *conn = conn_of(self, link);
+    int64_t timeout = 5000;
+    if (conn == NULL) {
+        return pubsub_error_set(err, PUBSUB_EINTERNAL, "no such link");
+    }
+    self->closing = self->close_wanted = false;
+    if (conn->timer == NULL) {
+        conn->timer = pubsub_timer_new(self->sink, on_timer, conn);
+    }
+    if (conn->timer == NULL) {
+        return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a timer");
+    }
+    (void)pubsub_options_int(self->config->options, "connect_timeout", &timeout);
+    /* The core counts too, from a little earlier. */
+    conn->open_until_ns =
+        pubsub_sink_now_ns(self->sink) + (uint64_t)(timeout - timeout / 20) * 1000000u;
+    conn->hosts_tried = 0;
+    return open_transport(conn, err);
 }
 
 void pubsub__amqp_conn_up(amq_conn *conn)

@@ -245,10 +245,8 @@ static bool begin_message(amq_channel *channel, const amq_frame *frame, const am
     }
     message->token |= (uint64_t)sub->epoch << AMQ_TAG_BITS;
     message->flags |= sub->filter && !channel->by_name ? PUBSUB_SPI_FILTER : 0u;
-    if (sub->no_ack) {
-        message->flags |= PUBSUB_SPI_NO_ACK;
-        message->qos = 0;
-    }
+    message->flags |= sub->no_ack ? PUBSUB_SPI_NO_ACK : 0u;
+    message->qos = request->qos == PUBSUB_AT_MOST_ONCE ? 0 : message->qos;
     channel->body = pubsub_block_take(sub->open, (size_t)channel->body_size + 1);
     message->payload = (pubsub_bytes){channel->body, (size_t)channel->body_size};
     return channel->body != NULL;

@@ -171,6 +171,7 @@ static void answer(amq_sub *sub)
     const amq_queue *queue = &sub->queue;
     bool kept = queue->named && sub->existed;
     bool loses = sub->ever && (!kept || sub->no_ack) && !queue->stream;
+    bool weak = sub->spi->request.qos == PUBSUB_AT_MOST_ONCE; /* streams want acks all the same */
     pubsub_gap gap = {kept               ? no_acks
                       : queue->exclusive ? exclusive
                                          : made_anew,
@@ -178,7 +179,7 @@ static void answer(amq_sub *sub)
     bool resumed = queue->stream ? sub->spi->delivered.adapter != NULL
                                  : kept && (sub->ever || sub->spi->request.durable[0] != '\0');
     pubsub_spi_subscribed result = {
-        resumed, sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, loses ? &gap : NULL};
+        resumed, weak ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, loses ? &gap : NULL};
     sub->step = AMQ_STEP_ACTIVE;
     sub->ever = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &result, NULL);

@@ -192,6 +192,9 @@ void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription *subscripti
         client->ready_messages += list.count;
         pubsub__message_append(&sub->ready, &list);
         pubsub__ready_sub(client, sub);
+        if (!sub->spi.lazy_ack) {
+            pubsub__acks_expect_locked(client);
+        }
         pthread_mutex_unlock(&client->lock);
         pthread_cond_broadcast(&client->ready_cond);
     }

@@ -150,7 +150,7 @@ static uint64_t coarse_ns(void)
 }
 
 /* @locks lock held. Returns whether the I/O thread has to be woken: not for each ack that only returns
- * credit, which costs two threads a trip for every message that trickles in. */
+ * credit or that it looks for soon, which costs two threads a trip for every message that trickles in. */
 static bool flush_settled(pubsub_client *client, const pubsub_subscription *sub,
                           pubsub__message_list *settled)
 {
@@ -158,7 +158,7 @@ static bool flush_settled(pubsub_client *client, const pubsub_subscription *sub,
         return false;
     }
     bool lazy = atomic_load_explicit(&sub->lazy_ack, memory_order_relaxed);
-    bool urgent = !lazy || client->flushing > 0;
+    bool urgent = !(lazy || client->acks_expected) || client->flushing > 0;
     for (const pubsub_message *m = settled->head; !urgent && m != NULL; m = m->next) {
         client->lazy_settled++;
         client->lazy_bytes += m->size;

@@ -303,6 +303,7 @@ struct pubsub_client {
     pubsub__message_list settled;
     size_t settling;                 /* settled, not yet given to the adapter */
     size_t lazy_settled, lazy_bytes; /* of those, what the I/O thread was not woken for */
+    bool acks_expected;              /* it will look at acks_due_ns at the latest */
     pubsub__command *commands, *commands_tail;
     pubsub_subscription *subs;
     pubsub_subscription *run_head, *run_tail;
@@ -342,6 +343,7 @@ struct pubsub_client {
     int wake_fd;
     uv_poll_t wake_poll;
     uv_timer_t core_timer;
+    uint64_t acks_due_ns; /* 0 = nothing is expected */
     bool first_connect_done;
     bool closing;     /* close of the adapter was asked */
     bool closed;      /* and answered */
@@ -533,6 +535,11 @@ void pubsub__deliver_clear(pubsub_client *client, pubsub_subscription *subscript
 
 /* [io] process what handlers decided. */
 void pubsub__settle_take(pubsub_client *client);
+/* Messages were handed over: their acks will be looked for soon, without a wake-up for each round of
+ * handlers. @locks lock held */
+void pubsub__acks_expect_locked(pubsub_client *client);
+/* Looking is due: from now on acks wake the I/O thread again. */
+void pubsub__acks_due(pubsub_client *client, uint64_t now_ns);
 /* [io] */
 void pubsub__held_due(pubsub_client *client, uint64_t now_ns);
 uint64_t pubsub__held_next_due(const pubsub_client *client);

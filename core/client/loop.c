@@ -78,6 +78,7 @@ static void set_core_timer(pubsub_client *client, uint64_t now)
     due = least(due, pubsub__subs_next_due(client));
     due = least(due, pubsub__publish_next_due(client));
     due = least(due, pubsub__calls_next_due(client));
+    due = client->acks_due_ns == 0 ? due : least(due, client->acks_due_ns);
     if (client->closing && !client->closed) {
         due = least(due, client->close_due_ns);
     }
@@ -156,6 +157,7 @@ static void turn_once(pubsub_client *client)
     pubsub__publish_submit(client);
     pubsub__publish_due(client, now);
     pubsub__calls_due(client, now);
+    pubsub__acks_due(client, now);
     pubsub__settle_take(client);
     pubsub__publish_flush(client);
     pubsub__held_due(client, now);

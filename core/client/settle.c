@@ -9,6 +9,9 @@
 /* From a handler's verdict to the broker: acks, nacks, redelivery, credit. */
 
 #define ACK_BATCH 256u
+/* While messages come one after the other the next one brings the I/O thread to look for acks anyway; when
+ * none comes, this is how late an ack may be. */
+#define ACK_DELAY_NS UINT64_C(1000000)
 
 /* ---- the user's side ---- */
 
@@ -380,6 +383,25 @@ static void offer_credit(pubsub_client *client)
             client->adapter->credit(client->instance, &sub->spi);
         }
     }
+}
+
+void pubsub__acks_expect_locked(pubsub_client *client)
+{
+    if (!client->inline_io) {
+        client->acks_expected = true;
+        client->acks_due_ns = pubsub__clock_mono_ns() + ACK_DELAY_NS;
+    }
+}
+
+void pubsub__acks_due(pubsub_client *client, uint64_t now_ns)
+{
+    if (client->acks_due_ns == 0 || now_ns < client->acks_due_ns) {
+        return;
+    }
+    client->acks_due_ns = 0;
+    pthread_mutex_lock(&client->lock);
+    client->acks_expected = false;
+    pthread_mutex_unlock(&client->lock);
 }
 
 void pubsub__settle_take(pubsub_client *client)

@@ -298,11 +298,16 @@ void pubsub_sink_lost(pubsub_sink *sink, pubsub_spi_subscription *subscription,
         pubsub__sub_refuse(client, sub, err);
         return;
     }
+    /* Losing it again while it is asked for again is the same interruption: each one ends with
+     * PUBSUB_EVENT_SUBSCRIBED. */
+    bool was_active = sub->state == PUBSUB__SUB_ACTIVE;
     sub->state = PUBSUB__SUB_WAITING;
     sub->retry_ns = pubsub__clock_mono_ns() + pubsub__backoff_ns(client, ++sub->attempts);
     inbox_closed(client, sub);
     new_generation(client, sub);
-    interrupted(client, sub, err);
+    if (was_active) {
+        interrupted(client, sub, err);
+    }
     pubsub__turn_soon(client);
 }
 

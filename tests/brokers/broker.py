@@ -19,6 +19,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True  # leaves nothing in the tree
+import amqplib
 import kafka
 import kinds
 import mosquitto
@@ -31,6 +32,7 @@ from process import die
 
 KINDS = {kind.name: kind for kind in (mosquitto.Mosquitto(), redis.Redis(), rabbitmq.Rabbitmq(),
                                       kafka.Kafka())}
+DOWNLOADS = {"kafka": (kafka.fetch, kafka.jars), "amqplib": (amqplib.fetch, amqplib.modules)}
 STATE = "state.json"
 TAKEN = re.compile(r"address already in use|eaddrinuse|address in use", re.I)
 
@@ -344,12 +346,15 @@ def check(options):
     sys.exit(77 if any(missing) else 0)
 
 
-def fetch(_):
-    kafka.fetch(lambda text: print(text, file=sys.stderr))
+def fetch(options):
+    DOWNLOADS[options.what][0](lambda text: print(text, file=sys.stderr))
 
 
-def cached(_):
-    sys.exit(0 if kafka.jars() else 1)
+def cached(options):
+    path = DOWNLOADS[options.what][1]()
+    if path:
+        print(path)
+    sys.exit(0 if path else 1)
 
 
 def variants(options):
@@ -403,8 +408,9 @@ def arguments():
     command = add("check", check, "what is not installed; exit code 77 when something is not")
     command.add_argument("kinds", nargs="*", choices=[[], *KINDS], metavar="KIND")
     add("variants", variants, "the variants of a kind").add_argument("kind", choices=KINDS)
-    add("fetch", fetch, "download Kafka now, if it is not in the cache")
-    add("cached", cached, "succeeds when Kafka is in the cache")
+    for command in (add("fetch", fetch, "download it now, if it is not in the cache"),
+                    add("cached", cached, "print where it is in the cache; fails when it is not")):
+        command.add_argument("what", nargs="?", default="kafka", choices=DOWNLOADS)
     return parser.parse_args()
 
 

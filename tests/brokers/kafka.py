@@ -39,9 +39,13 @@ PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependenci
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
-def cache():
+def cache_root():
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "pubsub", f"kafka-{VERSION}")
+    return os.path.join(base, "pubsub")
+
+
+def cache():
+    return os.path.join(cache_root(), f"kafka-{VERSION}")
 
 
 def jars():

@@ -39,6 +39,8 @@ enum {
 typedef struct conf_network {
     const char *kind;   /* "mosquitto" */
     const char *scheme; /* of URLs, where it is not that of the broker's own: "redis+streams" */
+    /* Added to each URL, "stream=%"; a % becomes a text that is unique to the case. NULL = nothing. */
+    const char *query;
     /* Variants of a private one with the limits it comes with, for all cases without CONF_LOAD. NULL =
      * they too run on the shared one of PUBSUB_TEST_..._URL, which is generous. */
     const char *stock;
@@ -48,6 +50,10 @@ typedef struct conf_network {
     /* "advertised.listeners=PLAIN://127.0.0.1" where the broker tells its clients where to connect: the
      * port of the proxy is added. Then no client gets past the proxy. NULL = it does not. */
     const char *advertise;
+    /* When a publisher's connection is lost the broker goes on with what it has of it, beside the next
+     * connection. So a subscription that begins anew meanwhile may first get the end of what was sent, then
+     * what is sent again. */
+    bool drains;
     /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
     const char *attentive;
 } conf_network;
@@ -65,6 +71,12 @@ typedef struct conf_adapter {
     int64_t expiry_step;
     /* Each topic is a log of its own: messages of different topics overtake each other. */
     bool topics_apart;
+    /* from=TIME begins with the block of messages the time falls into: some may be older. */
+    bool from_block;
+    /* Headers of different names do not keep their order, those of one name do. */
+    bool headers_by_name;
+    /* A confirmation does not tell the position of what was published. */
+    bool blind_receipts;
 } conf_adapter;
 
 /* One run of one case. */

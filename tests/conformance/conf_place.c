@@ -47,14 +47,27 @@ conf_presence conf_place_look(const conf_adapter *adapter)
 
 /* ---- URLs ---------------------------------------------------------------------------------- */
 
-/* The broker's own URL with the adapter's scheme. */
-static void write_url(const conf_network *network, const char *broker_url, char *url, size_t size)
+/* The broker's own URL with the adapter's scheme and query. */
+static void write_url(const conf_network *network, const char *broker_url, const char *unique,
+                      char *url, size_t size)
 {
     const char *rest = strstr(broker_url, "://");
+    const char *before = strchr(broker_url, '?') != NULL ? "&" : "/?";
+    size_t len = 0;
     if (network->scheme == NULL || rest == NULL) {
         (void)snprintf(url, size, "%s", broker_url);
     } else {
         (void)snprintf(url, size, "%s%s", network->scheme, rest);
+    }
+    for (const char *at = network->query; at != NULL && *at != '\0'; before = unique) {
+        size_t piece = strcspn(at, "%");
+        len = strlen(url);
+        (void)snprintf(url + len, size - len, "%s%.*s", before, (int)piece, at);
+        at += piece;
+        if (*at == '%' && *++at == '\0') {
+            len = strlen(url);
+            (void)snprintf(url + len, size - len, "%s", unique);
+        }
     }
 }
 
@@ -82,9 +95,10 @@ void conf_place_nominal(const conf_adapter *adapter, char *url, size_t size)
     if (network == NULL) {
         adapter->url(url, size);
     } else {
-        (void)snprintf(url, size, "%s://127.0.0.1:%u",
-                       network->scheme != NULL ? network->scheme : adapter->name,
+        char dead[64];
+        (void)snprintf(dead, sizeof(dead), "%s://127.0.0.1:%u", adapter->name,
                        (unsigned)dead_port());
+        write_url(network, dead, "none", url, size);
     }
 }
 
@@ -149,8 +163,8 @@ static void prepare_faults(conf *t)
     proxy_as_new(places.proxy);
     t->proxy = places.proxy;
     kit_proxy_url(t->proxy, kit_broker_url(places.own), proxied, sizeof(proxied));
-    write_url(network, proxied, t->behind, sizeof(t->behind));
-    write_url(network, kit_broker_url(places.own), t->url, sizeof(t->url));
+    write_url(network, proxied, t->unique, t->behind, sizeof(t->behind));
+    write_url(network, kit_broker_url(places.own), t->unique, t->url, sizeof(t->url));
 }
 
 void conf_place_prepare(conf *t, unsigned modes)
@@ -161,12 +175,12 @@ void conf_place_prepare(conf *t, unsigned modes)
     } else if (network == NULL) {
         t->adapter->url(t->url, sizeof(t->url));
     } else if (network->stock == NULL || (modes & CONF_LOAD) != 0 || !places.installed) {
-        write_url(network, kit_broker_shared(network->kind), t->url, sizeof(t->url));
+        write_url(network, kit_broker_shared(network->kind), t->unique, t->url, sizeof(t->url));
     } else {
         if (places.stock == NULL) {
             places.stock = kit_broker_start(network->kind, network->stock);
         }
-        write_url(network, kit_broker_url(places.stock), t->url, sizeof(t->url));
+        write_url(network, kit_broker_url(places.stock), t->unique, t->url, sizeof(t->url));
     }
 }
 

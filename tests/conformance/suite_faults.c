@@ -62,18 +62,6 @@ static conf_tally judge_keeper(conf *t, conf_load *load, kit_sub *sub)
     return tally;
 }
 
-static size_t times_lost(kit_peer *peer)
-{
-    size_t count = 0;
-    for (size_t nth = 0;; nth++) {
-        const kit_event *event = kit_event_find(peer, PUBSUB_EVENT_STATE, nth);
-        if (event == NULL) {
-            return count;
-        }
-        count += event->state == PUBSUB_STATE_RECONNECTING ? 1 : 0;
-    }
-}
-
 static bool is_connected(kit_peer *peer)
 {
     return pubsub_client_state(peer->client) == PUBSUB_STATE_CONNECTED;
@@ -95,7 +83,7 @@ static void a_broker_restarted_under_load(conf *t)
     }
     conf_load_advance(load, 100);
     conf_load_finish(load);
-    assert_true(times_lost(publisher) >= 1);
+    assert_true(conf_times_lost(publisher) >= 1);
     tally = judge_keeper(t, load, durable);
     if (conf_offers(t, F(DURABLE) | F(QOS1))) {
         assert_int_equal(tally.lost, 0);
@@ -164,7 +152,7 @@ static void a_connection_cut_many_times(conf *t)
     }
     conf_load_advance(load, 50);
     conf_load_finish(load);
-    assert_true(times_lost(publisher) >= 2);
+    assert_true(conf_times_lost(publisher) >= 2);
     tally = judge_keeper(t, load, durable);
     if (conf_offers(t, F(DURABLE) | F(QOS1))) {
         assert_int_equal(tally.lost, 0);
@@ -186,7 +174,7 @@ static void only_the_publisher_is_cut(conf *t)
     }
     conf_load_advance(load, 50);
     conf_load_finish(load);
-    assert_true(times_lost(publisher) >= 2);
+    assert_true(conf_times_lost(publisher) >= 2);
     if (t->adapter->network->advertise == NULL) {
         assert_int_equal(conf_load_settled(t, sub), 0);
     }
@@ -207,10 +195,11 @@ static void only_the_subscribers_are_cut(conf *t)
     conf_load *load = conf_load_start(t, publisher, topic, stronger(t));
     conf_tally tally;
     for (size_t i = 0; i < rounds(6, 60); i++) {
-        size_t lost = times_lost(durable->peer) + times_lost(plain->peer);
+        size_t lost = conf_times_lost(durable->peer) + conf_times_lost(plain->peer);
         conf_load_advance(load, 50);
         kit_proxy_cut(t->proxy);
-        KIT_AWAIT(t->net, times_lost(durable->peer) + times_lost(plain->peer) >= lost + 2);
+        KIT_AWAIT(t->net,
+                  conf_times_lost(durable->peer) + conf_times_lost(plain->peer) >= lost + 2);
         KIT_AWAIT(t->net, is_connected(durable->peer) && is_connected(plain->peer));
     }
     conf_load_advance(load, 50);
@@ -261,7 +250,7 @@ static void a_silent_connection_is_found(conf *t)
     conf_load_advance(load, 50);
     kit_proxy_stall(t->proxy, KIT_TO_BROKER, true);
     kit_proxy_stall(t->proxy, KIT_TO_CLIENT, true);
-    KIT_AWAIT(t->net, times_lost(publisher) > 0 && times_lost(durable->peer) > 0);
+    KIT_AWAIT(t->net, conf_times_lost(publisher) > 0 && conf_times_lost(durable->peer) > 0);
     kit_proxy_stall(t->proxy, KIT_TO_BROKER, false);
     kit_proxy_stall(t->proxy, KIT_TO_CLIENT, false);
     KIT_AWAIT(t->net, is_connected(publisher) && is_connected(durable->peer));
@@ -354,7 +343,7 @@ static void an_end_in_time_while_the_broker_is_gone(conf *t)
         } else {
             kit_proxy_door(t->proxy, KIT_DOOR_CLOSED);
             kit_proxy_cut(t->proxy);
-            KIT_AWAIT(t->net, times_lost(peer) > 0);
+            KIT_AWAIT(t->net, conf_times_lost(peer) > 0);
         }
         for (size_t i = 0; i < COUNT; i++) {
             pubsub_publication pub = kit_publication(topic, conf_text(t, "m%zu", i));
@@ -393,7 +382,7 @@ static void without_reconnect_the_client_ends_with_the_reason(conf *t)
     assert_int_equal(event->state, PUBSUB_STATE_CLOSED);
     assert_true(pubsub_err_is_retryable(event->error.code));
     assert_true(event->error.text[0] != '\0');
-    assert_int_equal(times_lost(peer), 0);
+    assert_int_equal(conf_times_lost(peer), 0);
     KIT_ERR(PUBSUB_ECLOSED, pubsub_client_publish(peer->client, &pub, 0, NULL));
     KIT_ERR(event->error.code, pubsub_subscription_wait(sub->handle, 0, NULL, NULL));
     /* And it may be opened again. */
@@ -435,10 +424,10 @@ static void exactly_once_while_the_subscriber_is_cut(conf *t)
     kit_sub *sub = kit_subscribe(peer_behind(t, NULL), topic, options);
     conf_load *load = conf_load_start(t, peer_at(t, t->url, NULL), topic, PUBSUB_EXACTLY_ONCE);
     for (size_t i = 0; i < rounds(10, 100); i++) {
-        size_t lost = times_lost(sub->peer);
+        size_t lost = conf_times_lost(sub->peer);
         conf_load_advance(load, 30);
         kit_proxy_cut(t->proxy);
-        KIT_AWAIT(t->net, times_lost(sub->peer) > lost && is_connected(sub->peer));
+        KIT_AWAIT(t->net, conf_times_lost(sub->peer) > lost && is_connected(sub->peer));
     }
     conf_load_advance(load, 50);
     conf_load_finish(load);

@@ -106,10 +106,13 @@ static const char *options_of(conf *t, const asking *one)
 
 static void check_text(const conf *t, const asking *one, const pubsub_error *error)
 {
-    /* Where there are no groups at all it is the group that is refused. */
+    /* Where there are no groups or patterns at all it is those that are refused. */
     bool group = one->subscribe != NULL && strstr(one->subscribe, "group=") != NULL &&
                  !conf_offers(t, F(GROUP));
-    KIT_SAYS(error->text, pubsub_feature_name(group ? PUBSUB_FEATURE_GROUP : one->feature));
+    bool patterns = one->feature == PUBSUB_FEATURE_INNER_MULTI && !conf_offers(t, F(PATTERNS));
+    KIT_SAYS(error->text, pubsub_feature_name(group      ? PUBSUB_FEATURE_GROUP
+                                              : patterns ? PUBSUB_FEATURE_PATTERNS
+                                                         : one->feature));
     assert_true(strstr(error->text, t->adapter->name) != NULL ||
                 strcmp(error->adapter, t->adapter->name) == 0);
 }

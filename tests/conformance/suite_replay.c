@@ -80,6 +80,10 @@ static void going_on_behind_the_last_one(conf *t)
     kit_sub *sub = NULL;
     conf_publish_many(peer, topic, "old", 10);
     receipt = kit_store_text(peer, topic, "end");
+    if (t->adapter->blind_receipts) {
+        assert_null(receipt.position.adapter);
+        conf_skip(t, "a confirmation does not tell the position");
+    }
     conf_publish_many(peer, topic, "m", 10);
     sub = kit_subscribe(conf_peer(t), topic, position_option(t, &receipt.position));
     conf_expect_exactly(t, sub, "m", 10);
@@ -131,7 +135,7 @@ static void from_a_time(conf *t)
                         conf_text(t, "from=@%llu.%03llu", (unsigned long long)(middle / 1000000000),
                                   (unsigned long long)(middle / 1000000 % 1000)));
     conf_expect_exactly(t, sub, "m", 20);
-    assert_int_equal(kit_count(sub), 20);
+    assert_true(kit_count(sub) == 20 || (t->adapter->from_block && kit_count(sub) <= 40));
     sub = kit_subscribe(conf_peer(t), topic, "from=-1h");
     conf_expect_exactly(t, sub, "old", 20);
     conf_expect_exactly(t, sub, "m", 20);

@@ -79,7 +79,7 @@ static void publish_wait_brings_a_receipt(conf *t)
         assert_int_equal(receipt.qos, PUBSUB_AT_LEAST_ONCE);
         assert_true(receipt.confirm >= PUBSUB_CONFIRM_RECEIVED);
     }
-    if (conf_offers(t, F(FROM_POSITION))) {
+    if (conf_offers(t, F(FROM_POSITION)) && !t->adapter->blind_receipts) {
         size_t len = pubsub_position_text(&receipt.position, text, sizeof(text));
         assert_true(len > 0 && len < sizeof(text));
         assert_int_equal(strlen(text), len);
@@ -94,6 +94,9 @@ static void receipt_position_is_the_messages(conf *t)
     kit_sub *sub = kit_subscribe(peer, topic, NULL);
     char sent[PUBSUB_POSITION_TEXT_MAX];
     char got[PUBSUB_POSITION_TEXT_MAX];
+    if (t->adapter->blind_receipts) {
+        conf_skip(t, "a confirmation does not tell the position");
+    }
     for (size_t i = 0; i < 5; i++) {
         pubsub_receipt receipt = kit_store_text(peer, topic, "x");
         KIT_AWAIT(t->net, kit_count(sub) == i + 1);

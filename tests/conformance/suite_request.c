@@ -171,10 +171,10 @@ static void a_request_nobody_answers_times_out(conf *t)
     kit_sub *service = kit_subscribe(conf_peer(t), topic, NULL); /* hears and says nothing */
     kit_peer *asker = conf_peer(t);
     asked one = {.code = PUBSUB_OK};
-    ask(asker, topic, "x", 100, &one);
+    ask(asker, topic, "x", 500, &one);
     KIT_AWAIT(t->net, atomic_load(&one.calls) == 1);
     assert_int_equal(one.code, PUBSUB_ETIMEDOUT);
-    KIT_ERR(PUBSUB_ETIMEDOUT, pubsub_client_request(asker->client, &pub, 100, &reply, &error));
+    KIT_ERR(PUBSUB_ETIMEDOUT, pubsub_client_request(asker->client, &pub, 500, &reply, &error));
     assert_null(reply);
     KIT_AWAIT(t->net, kit_count(service) == 2);
     /* Late, and to nobody any more. */

@@ -4,7 +4,7 @@
 int main(int argc, char **argv)
 {
     static const conf_network rabbitmq = {
-        .kind = "rabbitmq", .own = "generous", .attentive = "amqp.heartbeat=1s"};
+        .kind = "rabbitmq", .own = "generous", .drains = true, .attentive = "amqp.heartbeat=1s"};
     static const conf_adapter amqp = {.name = "amqp", .network = &rabbitmq};
     return conf_main(&amqp, argc, argv);
 }

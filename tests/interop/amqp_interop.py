@@ -2,7 +2,7 @@
 """What the AMQP tests share: a RabbitMQ, amqp-publish, amqp-consume and Node's amqplib.
 
 PUBSUB_TEST_AMQP_URL names a broker to test with; else one is started and ends with this process. amqplib
-is looked for where Node looks, and in PUBSUB_TEST_NODE_MODULES."""
+is looked for where Node looks, in the cache that scripts/test fills, and in PUBSUB_TEST_NODE_MODULES."""
 import json
 import os
 import shutil
@@ -25,18 +25,30 @@ def shared_url():
 
 def node_environment():
     env = dict(os.environ)
-    extra = os.environ.get("PUBSUB_TEST_NODE_MODULES")
+    extra = os.environ.get("PUBSUB_TEST_NODE_MODULES") or cached_modules()
     if extra:
         env["NODE_PATH"] = extra
     return env
 
 
-def has_amqplib():
+def cached_modules():
+    run = subprocess.run([sys.executable, "-B", interop.TOOL, "cached", "amqplib"], stdout=subprocess.PIPE)
+    return os.fsdecode(run.stdout).strip()
+
+
+def need_amqplib():
     if shutil.which("node") is None:
-        return False
+        raise Missing("Node is not installed (package nodejs)")
     run = subprocess.run(["node", "-e", "require('amqplib')"], env=node_environment(),
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return run.returncode == 0
+    if run.returncode != 0:
+        raise Missing("Node's amqplib is not there (tests/brokers/broker.py fetch amqplib)")
+
+
+def need_tools():
+    for name in ("amqp-publish", "amqp-consume"):
+        if shutil.which(name) is None:
+            raise Missing("%s is not installed (package amqp-tools)" % name)
 
 
 class Program:
@@ -99,8 +111,6 @@ class Case(interop.support.Case):
         return Program(self, ["amqp-consume", "-u", self.broker, *args])
 
     def node(self, program, *args):
-        if not has_amqplib():
-            self.skipTest("Node's amqplib is not installed (PUBSUB_TEST_NODE_MODULES says where)")
         path = os.path.join(interop.HERE, "node", program)
         return Program(self, ["node", path, self.broker, *args], node_environment())
 
@@ -114,12 +124,10 @@ class Case(interop.support.Case):
         return [json.loads(line) for line in out.splitlines()]
 
 
-def main():
+def main(need=need_tools):
     try:
+        need()
         shared_url()
-        for name in ("amqp-publish", "amqp-consume"):
-            if shutil.which(name) is None:
-                raise Missing("%s is not installed (package amqp-tools)" % name)
     except Missing as why:
         print("skipped: %s" % why)
         sys.exit(1 if REQUIRED and interop.is_asked("rabbitmq") else 77)

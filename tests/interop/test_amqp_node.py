@@ -77,4 +77,4 @@ class Services(amqp_interop.Case):
 
 
 if __name__ == "__main__":
-    amqp_interop.main()
+    amqp_interop.main(amqp_interop.need_amqplib)

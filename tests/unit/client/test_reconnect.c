@@ -229,6 +229,19 @@ static void test_reconnect_a_lost_subscription_is_asked_for_again(void **state)
     assert_int_equal(scripted_count(f->broker, SCRIPTED_UNSUBSCRIBE), 1);
 }
 
+static void test_reconnect_an_interruption_is_told_once(void **state)
+{
+    fixture *f = *state;
+    kit_peer *peer = fixture_connected(f, "reconnect_min=100ms reconnect_max=100ms");
+    kit_sub *sub = kit_subscribe(peer, "a", NULL);
+    scripted_lose(f->broker, "a", PUBSUB_EBUSY);
+    scripted_lose(f->broker, "a", PUBSUB_EBUSY); /* while it waits to be asked for again */
+    AWAIT(f, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
+    assert_int_equal(kit_events_of(peer, PUBSUB_EVENT_INTERRUPTED), 1);
+    scripted_deliver_one(f->broker, "a", "x", 1);
+    AWAIT(f, kit_count(sub) == 1);
+}
+
 static void test_reconnect_a_refused_subscription_is_over(void **state)
 {
     fixture *f = *state;
@@ -272,6 +285,7 @@ int main(void)
         FIXTURE_TEST(test_reconnect_of_one_link_leaves_the_others),
         FIXTURE_TEST(test_reconnect_a_link_given_up_refuses_its_subscriptions),
         FIXTURE_TEST(test_reconnect_a_lost_subscription_is_asked_for_again),
+        FIXTURE_TEST(test_reconnect_an_interruption_is_told_once),
         FIXTURE_TEST(test_reconnect_a_refused_subscription_is_over),
         FIXTURE_TEST(test_reconnect_errors_without_a_call_become_events),
     };

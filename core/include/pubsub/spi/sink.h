@@ -210,7 +210,8 @@ PUBSUB_API void pubsub_sink_subscribed(pubsub_sink *sink, pubsub_spi_subscriptio
 
 /** The broker ended a subscription on its own: deleted queue, take-over by another holder, group gone.
  *  With a retryable error the core calls `subscribe` again after a back-off and tells
- *  PUBSUB_EVENT_INTERRUPTED; otherwise it raises PUBSUB_EVENT_REFUSED and calls `unsubscribe`.
+ *  PUBSUB_EVENT_INTERRUPTED, once until it is subscribed; otherwise it raises PUBSUB_EVENT_REFUSED and
+ *  calls `unsubscribe`.
  *  Returns:   nothing.
  *  Thread:    I/O.
  *  Ownership: err is copied.

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#include "conformance/conf.h"
+
+int main(int argc, char **argv)
+{
+    static const conf_network rabbitmq = {.kind = "rabbitmq",
+                                          .query = "exchange=e%&stream=s%",
+                                          .own = "generous",
+                                          .drains = true,
+                                          .attentive = "amqp.heartbeat=1s"};
+    static const conf_adapter amqp = {.name = "amqp",
+                                      .label = "amqp+stream",
+                                      .network = &rabbitmq,
+                                      .from_block = true,
+                                      .headers_by_name = true,
+                                      .blind_receipts = true};
+    return conf_main(&amqp, argc, argv);
+}
