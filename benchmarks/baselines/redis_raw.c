@@ -106,7 +106,9 @@ static void read_channel(const settings *with, shared *mem)
     mem->ready = 1;
     while (!mem->over || mem->received < mem->sent) {
         redisReply *reply = next_reply(redis);
-        take(mem, reply->element[2]);
+        if (reply->element[2]->len > 0) { /* what is empty only wakes us at the end */
+            take(mem, reply->element[2]);
+        }
         freeReplyObject(reply);
     }
 }
@@ -188,7 +190,9 @@ static void publish_all(const settings *with, shared *mem, bool alone)
     mem->to_ns = pubsub__clock_mono_ns();
     mem->pub_cpu_ns = cpu_ns() - cpu;
     mem->over = 1;
-    freeReplyObject(redisCommand(redis, "PING"));
+    if (!alone && !with->streams) {
+        freeReplyObject(redisCommand(redis, "PUBLISH %s %s", mem->topic, ""));
+    }
     redisFree(redis);
     pubsub__free(payload);
 }
