@@ -213,6 +213,7 @@ struct redis_self {
     redis_channel **buckets;
     size_t bucket_count, channel_count;
     redis_channel *announcements;
+    redis_channel *recent; /* found last */
     /* acks */
     size_t acks; /* XACKs on their way */
     bool flush_asked;
