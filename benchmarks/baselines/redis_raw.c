@@ -159,7 +159,7 @@ static void publish_all(const settings *with, shared *mem, bool alone)
     uint64_t in_flight = 0;
     uint64_t cpu = 0;
     uint64_t start = pubsub__clock_mono_ns();
-    uint64_t now = start;
+    uint64_t now = 0;
     while ((now = pubsub__clock_mono_ns()) < start + with->warmup_ns + with->duration_ns) {
         bool measured = now >= start + with->warmup_ns;
         if (measured && mem->from_ns == 0) {
