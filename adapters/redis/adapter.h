@@ -200,7 +200,9 @@ struct redis_self {
     /* publishing */
     uint64_t retry_ns; /* the server is full: again then */
     pubsub_timer *timer;
-    bool blocked; /* submit took less than it was offered */
+    size_t in_flight; /* publishes without an answer */
+    bool alone;       /* the one that is in flight has to be the only one */
+    bool begun;       /* some of the present MULTI was sent */
     pubsub_spi_outcome outcomes[256];
     pubsub_error errors[256];
     size_t outcome_count;
@@ -211,6 +213,7 @@ struct redis_self {
     redis_channel **buckets;
     size_t bucket_count, channel_count;
     redis_channel *announcements;
+    redis_channel *recent; /* found last */
     /* acks */
     size_t acks; /* XACKs on their way */
     bool flush_asked;

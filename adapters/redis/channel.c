@@ -16,15 +16,24 @@ static uint32_t hash(bool glob, const char *name, size_t len)
     return value;
 }
 
-static redis_channel *find(const redis_self *self, bool glob, const char *name, size_t len)
+static bool is(const redis_channel *channel, bool glob, const char *name, size_t len)
 {
+    return channel->glob == glob && channel->len == len && memcmp(channel->name, name, len) == 0;
+}
+
+/* Messages come in runs, so the last one that was found often is the next. */
+static redis_channel *find(redis_self *self, bool glob, const char *name, size_t len)
+{
+    if (self->recent != NULL && is(self->recent, glob, name, len)) {
+        return self->recent;
+    }
     uint32_t value = hash(glob, name, len);
     redis_channel *at =
         self->bucket_count == 0 ? NULL : self->buckets[value & (self->bucket_count - 1)];
-    while (at != NULL && (at->hash != value || at->glob != glob || at->len != len ||
-                          memcmp(at->name, name, len) != 0)) {
+    while (at != NULL && (at->hash != value || !is(at, glob, name, len))) {
         at = at->next;
     }
+    self->recent = at;
     return at;
 }
 
@@ -76,6 +85,7 @@ static void release(redis_self *self, redis_channel *channel)
         at = &(*at)->next;
     }
     *at = channel->next;
+    self->recent = NULL;
     self->channel_count--;
     pubsub__free(channel->subs);
     pubsub__free(channel);
@@ -215,6 +225,7 @@ void pubsub__redis_channels_free(redis_self *self)
     pubsub__free(self->buckets);
     self->buckets = NULL;
     self->bucket_count = self->channel_count = 0;
+    self->recent = NULL;
 }
 
 /* ---- the connection --------------------------------------------------------------------------------- */

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PORT = 6379, WRITE_MAX = 4 * 1024 * 1024 };
+/* hiredis moves what is left of its buffer forward for each KiB of replies, so it gets a read in slices:
+ * with 64 KiB at once half of the parser's time was that. */
+enum { PORT = 6379, WRITE_MAX = 4 * 1024 * 1024, SLICE = 4 * 1024 };
 
 /* A command that waits for its reply. */
 typedef struct waiting {
@@ -228,15 +230,11 @@ static void answer(redis_conn *conn, const redis_reply *reply)
     }
 }
 
-static void on_data(void *ctx, void *bytes, size_t len)
+static void take_slice(redis_conn *conn, const char *bytes, size_t len)
 {
-    redis_conn *conn = ctx;
     const char *bad = NULL;
     const redis_reply *reply = NULL;
     pubsub_error err = PUBSUB_ERROR_INIT;
-    conn->depth++;
-    conn->heard_ns = pubsub_sink_now_ns(conn->setup.sink);
-    conn->pinged_ns = 0;
     if (!pubsub__redis_parser_feed(conn->parser, bytes, len)) {
         pubsub_error_set(&err, PUBSUB_ENOMEM, "no memory for a reply");
         fail(conn, &err);
@@ -248,6 +246,17 @@ static void on_data(void *ctx, void *bytes, size_t len)
         pubsub_error_set(&err, PUBSUB_EPROTO,
                          "this is no Redis server, or it does not speak RESP2: %s", bad);
         fail(conn, &err);
+    }
+}
+
+static void on_data(void *ctx, void *bytes, size_t len)
+{
+    redis_conn *conn = ctx;
+    conn->depth++;
+    conn->heard_ns = pubsub_sink_now_ns(conn->setup.sink);
+    conn->pinged_ns = 0;
+    for (size_t at = 0; !conn->over && at < len; at += SLICE) {
+        take_slice(conn, (const char *)bytes + at, len - at < SLICE ? len - at : SLICE);
     }
     if (!conn->over) {
         conn->setup.events->idle(conn->setup.ctx);

@@ -16,9 +16,16 @@ static bool is(pubsub_bytes name, const char *text)
     return name.len == strlen(text) && memcmp(name.data, text, name.len) == 0;
 }
 
+/* Names of our own all begin with this; nearly no other does, and this runs for each field. */
+static bool may_be_reserved(pubsub_bytes name)
+{
+    static const char prefix[] = "pubsub-";
+    return name.len >= sizeof(prefix) - 1 && memcmp(name.data, prefix, sizeof(prefix) - 1) == 0;
+}
+
 bool pubsub__redis_is_reserved(pubsub_bytes name)
 {
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+    for (size_t i = 0; may_be_reserved(name) && i < sizeof(reserved) / sizeof(reserved[0]); i++) {
         if (is(name, reserved[i])) {
             return true;
         }
@@ -173,6 +180,9 @@ static bool get_property(pubsub_bytes name, pubsub_bytes value, pubsub_block *bl
                          pubsub_spi_message *out)
 {
     static const char none[] = "";
+    if (!may_be_reserved(name)) {
+        return false;
+    }
     if (is(name, REDIS_FIELD_KEY)) {
         out->key = pubsub_block_copy(block, value);
         if (value.len == 0) {

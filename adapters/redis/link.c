@@ -203,7 +203,8 @@ static void on_down(void *ctx, const pubsub_error *err)
         return;
     }
     if (link->kind == REDIS_LINK_MAIN) {
-        self->acks = 0;
+        self->acks = self->in_flight = 0;
+        self->begun = false;
         self->queued.code = PUBSUB_OK;
         readers_down(self, err);
     }

@@ -3,11 +3,16 @@
 
 #include "base/alloc.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define FULL_PAUSE_MS 500
 #define REGISTER_AGAIN_NS (UINT64_C(60) * 1000000000u)
 
+/* A server closes the connection of one who sends more than it takes, and may do so without a word. What was
+ * lost with the connection this often goes alone, so that nothing innocent is lost with it, and at last no
+ * more. */
+enum { SUSPECT_SENDS = 3, POISON_SENDS = 8 };
 enum { OUTCOMES = 256, KNOWN = 4096, IN_FLIGHT_MAX = 32768, QUEUED_MAX = 1024 * 1024 };
 
 /* ---- outcomes ------------------------------------------------------------------------------------ */
@@ -76,20 +81,42 @@ static void accepted(redis_self *self, pubsub_spi_publish *publish, const redis_
     }
 }
 
-static void on_published(void *ctx, const redis_reply *reply, bool sent)
+static void lost(redis_self *self, pubsub_spi_publish *publish, bool sent)
 {
-    pubsub_spi_publish *publish = ctx;
-    redis_self *self = publish->data;
     pubsub_error error = PUBSUB_ERROR_INIT;
-    if (reply == NULL) {
+    if (!sent || publish->sends + 1 < POISON_SENDS) {
         pubsub_error_set(&error, PUBSUB_ELOST, "the connection was lost before %s",
                          sent ? "the server answered" : "it was sent");
         failed(self, publish, sent ? PUBSUB_UNKNOWN : PUBSUB_NOT_SENT, &error);
+        return;
+    }
+    pubsub_error_set(&error, PUBSUB_EREJECTED,
+                     "the connection was lost each of the %" PRIu32
+                     " times it was sent: this server seems not to take it",
+                     publish->sends + 1);
+    failed(self, publish, PUBSUB_UNKNOWN, &error);
+    self->outcomes[self->outcome_count - 1].flags = PUBSUB_OUTCOME_FINAL;
+}
+
+static void settle(redis_self *self, pubsub_spi_publish *publish, const redis_reply *reply,
+                   bool sent)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    if (reply == NULL) {
+        lost(self, publish, sent);
     } else if (pubsub__redis_error(reply, &error) != PUBSUB_OK) {
         refused(self, publish, &error);
     } else {
         accepted(self, publish, reply);
     }
+}
+
+static void on_published(void *ctx, const redis_reply *reply, bool sent)
+{
+    pubsub_spi_publish *publish = ctx;
+    redis_self *self = publish->data;
+    self->in_flight--;
+    settle(self, publish, reply, sent);
 }
 
 /* ---- several commands for one message ------------------------------------------------------------- */
@@ -99,7 +126,7 @@ static void on_queued(void *ctx, const redis_reply *reply, bool sent)
 {
     redis_self *self = ctx;
     pubsub_error error = PUBSUB_ERROR_INIT;
-    (void)sent;
+    self->begun = self->begun || sent;
     if (reply != NULL && self->queued.code == PUBSUB_OK &&
         pubsub__redis_error(reply, &error) != PUBSUB_OK) {
         self->queued = error; /* EXEC will only say that there was one */
@@ -111,7 +138,11 @@ static void on_exec(void *ctx, const redis_reply *reply, bool sent)
     pubsub_spi_publish *publish = ctx;
     redis_self *self = publish->data;
     pubsub_error why = self->queued;
+    /* Without its EXEC nothing of it happened, but it has to count as sent, or nothing would end it. */
+    sent = sent || self->begun;
+    self->begun = false;
     self->queued.code = PUBSUB_OK;
+    self->in_flight--;
     if (reply != NULL && reply->type == REDIS_ERROR && why.code != PUBSUB_OK) {
         refused(self, publish, &why);
         return;
@@ -123,7 +154,7 @@ static void on_exec(void *ctx, const redis_reply *reply, bool sent)
         const redis_reply *one = pubsub__redis_at(reply, i);
         answer = one->type == REDIS_ERROR ? one : answer;
     }
-    on_published(ctx, answer != NULL ? answer : reply, sent);
+    settle(self, publish, answer != NULL ? answer : reply, sent);
 }
 
 typedef struct writer {
@@ -302,6 +333,12 @@ static void write_one(writer *w)
     }
 }
 
+/* Whether one of them has to wait for the other's answer. */
+static bool has_company(const redis_self *self, const pubsub_spi_publish *publish)
+{
+    return self->in_flight > 0 && (self->alone || publish->sends >= SUSPECT_SENDS);
+}
+
 size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count)
 {
     redis_self *self = ctx;
@@ -311,12 +348,15 @@ size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
         return 0;
     }
     while (taken < count && pubsub__redis_conn_waiting(conn) < IN_FLIGHT_MAX &&
-           pubsub__redis_conn_queued(conn) < QUEUED_MAX) {
+           pubsub__redis_conn_queued(conn) < QUEUED_MAX && !has_company(self, publishes[taken])) {
         writer w = {self, conn, publishes[taken], true};
         publishes[taken]->data = self;
+        self->in_flight++;
+        self->alone = publishes[taken]->sends >= SUSPECT_SENDS;
         write_one(&w);
-        if (!w.ok) { /* a MULTI may have begun that now has no end */
+        if (!w.ok) { /* the core keeps this one; a MULTI may have begun that now has no end */
             pubsub_error err = PUBSUB_ERROR_INIT;
+            self->in_flight--;
             pubsub_error_set(&err, PUBSUB_ELOST, "no memory for a command");
             pubsub__redis_conn_fail(conn, &err);
             break;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ARENA_CHUNK = 64 * 1024 };
+enum { ARENA_CHUNK = 64 * 1024, DEPTH_MAX = 7 };
 
 typedef struct chunk {
     struct chunk *next;
@@ -21,6 +21,7 @@ struct redis_parser {
     redisReader *reader;
     chunk *chunks; /* the newest first */
     bool broken;
+    bool foreign; /* a type that RESP2 does not have */
 };
 
 /* ---- memory of one reply ------------------------------------------------------------------------- */
@@ -79,8 +80,20 @@ static redis_reply *place(const redisReadTask *task)
     return take(task->privdata, sizeof(redis_reply));
 }
 
+/* hiredis 1.x also reads RESP3, which we have not asked for. */
+static void *refuse(const redisReadTask *task)
+{
+    redis_parser *parser = task->privdata;
+    parser->foreign = true;
+    return NULL;
+}
+
 static void *create_string(const redisReadTask *task, char *text, size_t len)
 {
+    if (task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_STATUS &&
+        task->type != REDIS_REPLY_ERROR) {
+        return refuse(task);
+    }
     redis_reply *reply = place(task);
     char *copy = take(task->privdata, len + 1);
     if (reply == NULL || copy == NULL) {
@@ -98,15 +111,34 @@ static void *create_string(const redisReadTask *task, char *text, size_t len)
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t array_count;
+
+/* Without these the reader would return numbers as if they were pointers. */
+static void *create_double(const redisReadTask *task, double value, char *text, size_t len)
+{
+    (void)value;
+    (void)text;
+    (void)len;
+    return refuse(task);
+}
+
+static void *create_bool(const redisReadTask *task, int value)
+{
+    (void)value;
+    return refuse(task);
+}
 #else
 typedef int array_count;
 #endif
 
 static void *create_array(const redisReadTask *task, array_count elements)
 {
+    const redis_parser *parser = task->privdata;
     size_t count = (size_t)elements;
+    if (task->type != REDIS_REPLY_ARRAY) {
+        return refuse(task);
+    }
     redis_reply *reply = place(task);
-    if (reply == NULL || count > REDIS_ELEMENTS_MAX) {
+    if (reply == NULL || count > REDIS_ELEMENTS_MAX || parser->reader->ridx >= DEPTH_MAX) {
         return NULL;
     }
     reply->type = REDIS_ARRAY;
@@ -151,11 +183,17 @@ static void free_object(void *object)
 
 redis_parser *pubsub__redis_parser_new(void)
 {
-    static redisReplyObjectFunctions builders = {.createString = create_string,
-                                                 .createArray = create_array,
-                                                 .createInteger = create_integer,
-                                                 .createNil = create_nil,
-                                                 .freeObject = free_object};
+    static redisReplyObjectFunctions builders = {
+        .createString = create_string,
+        .createArray = create_array,
+        .createInteger = create_integer,
+        .createNil = create_nil,
+#if HIREDIS_MAJOR >= 1
+        .createDouble = create_double,
+        .createBool = create_bool,
+#endif
+        .freeObject = free_object
+    };
     redis_parser *parser = pubsub__calloc(1, sizeof(*parser));
     if (parser == NULL) {
         return NULL;
@@ -203,7 +241,7 @@ const redis_reply *pubsub__redis_parser_next(redis_parser *parser, const char **
     }
     if (redisReaderGetReply(parser->reader, &reply) != REDIS_OK) {
         parser->broken = true;
-        *bad = parser->reader->errstr;
+        *bad = parser->foreign ? "a type of RESP3" : parser->reader->errstr;
         return NULL;
     }
     return reply;

@@ -494,7 +494,7 @@ static void ask_meta(redis_sub *sub)
                              pubsub_bytes_of(sub->meta),
                              pubsub_bytes_of("patterns"),
                              {mine.data, mine.len}};
-    (void)snprintf(life, sizeof(life), "%lld", (long long)(4 * sub->self->lease + 10000));
+    (void)snprintf(life, sizeof(life), "%" PRId64, 4 * sub->self->lease + 10000);
     sub->stage = REDIS_STAGE_GROUP;
     ok = ok && pubsub__redis_conn_command(conn, on_first, sub, words, 4) &&
          (durable || pubsub__redis_conn_say(conn, NULL, NULL, "PEXPIRE", sub->meta, life, NULL)) &&

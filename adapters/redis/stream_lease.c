@@ -349,7 +349,7 @@ static void tick(redis_sub *sub)
     }
     if (conn != NULL && sub->spi->request.durable[0] == '\0') {
         char life[24];
-        (void)snprintf(life, sizeof(life), "%lld", (long long)(4 * sub->self->lease + 10000));
+        (void)snprintf(life, sizeof(life), "%" PRId64, 4 * sub->self->lease + 10000);
         (void)pubsub__redis_conn_say(conn, NULL, NULL, "PEXPIRE", sub->meta, life, NULL);
     }
     for (uint32_t i = 0; i < sub->topic_count; i++) {

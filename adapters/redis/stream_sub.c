@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/rand.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -220,7 +221,7 @@ static void leave_group(redis_sub *sub, bool forget)
     if (op == NULL) {
         return;
     }
-    (void)snprintf(idle, sizeof(idle), "%lld", (long long)(4 * self->lease + 10000));
+    (void)snprintf(idle, sizeof(idle), "%" PRId64, 4 * self->lease + 10000);
     pubsub__buf *out = pubsub__redis_conn_begin(conn);
     bool ok = pubsub__redis_put_array(out, 3 + 2 + sub->topic_count + 6) &&
               pubsub__redis_put_text(out, "EVAL") && pubsub__redis_put_text(out, leave_script) &&

@@ -106,7 +106,9 @@ static void read_channel(const settings *with, shared *mem)
     mem->ready = 1;
     while (!mem->over || mem->received < mem->sent) {
         redisReply *reply = next_reply(redis);
-        take(mem, reply->element[2]);
+        if (reply->element[2]->len > 0) { /* what is empty only wakes us at the end */
+            take(mem, reply->element[2]);
+        }
         freeReplyObject(reply);
     }
 }
@@ -157,7 +159,7 @@ static void publish_all(const settings *with, shared *mem, bool alone)
     uint64_t in_flight = 0;
     uint64_t cpu = 0;
     uint64_t start = pubsub__clock_mono_ns();
-    uint64_t now = start;
+    uint64_t now = 0;
     while ((now = pubsub__clock_mono_ns()) < start + with->warmup_ns + with->duration_ns) {
         bool measured = now >= start + with->warmup_ns;
         if (measured && mem->from_ns == 0) {
@@ -188,7 +190,9 @@ static void publish_all(const settings *with, shared *mem, bool alone)
     mem->to_ns = pubsub__clock_mono_ns();
     mem->pub_cpu_ns = cpu_ns() - cpu;
     mem->over = 1;
-    freeReplyObject(redisCommand(redis, "PING"));
+    if (!alone && !with->streams) {
+        freeReplyObject(redisCommand(redis, "PUBLISH %s %s", mem->topic, ""));
+    }
     redisFree(redis);
     pubsub__free(payload);
 }

@@ -84,6 +84,52 @@ static void test_resp_refuses_what_it_is_not(void **state)
     }
 }
 
+/* What only RESP3 has is refused, at the top and inside, also where hiredis could read it. */
+static void test_resp_refuses_resp3(void **state)
+{
+    (void)state;
+    static const char *const types[] = {",1.5\r\n",
+                                        "#t\r\n",
+                                        "_\r\n",
+                                        "(12345678901234567890\r\n",
+                                        "=6\r\ntxt:ab\r\n",
+                                        "%1\r\n+a\r\n+b\r\n",
+                                        "~1\r\n+a\r\n",
+                                        ">2\r\n+a\r\n+b\r\n",
+                                        "|1\r\n+a\r\n+b\r\n"};
+    for (size_t i = 0; i < 2 * sizeof(types) / sizeof(types[0]); i++) {
+        redis_parser *parser = pubsub__redis_parser_new();
+        const char *type = types[i / 2];
+        const char *bad = NULL;
+        assert_non_null(parser);
+        assert_true(pubsub__redis_parser_feed(parser, "*2\r\n+x\r\n", i % 2 == 0 ? 0 : 8));
+        assert_true(pubsub__redis_parser_feed(parser, type, strlen(type)));
+        const redis_reply *reply = pubsub__redis_parser_next(parser, &bad);
+        if (type[0] == '_' && reply != NULL) { /* nil is nil */
+            assert_int_equal(i % 2 == 0 ? reply->type : reply->as.elements[1].type, REDIS_NIL);
+        } else {
+            assert_null(reply);
+            assert_non_null(bad);
+            assert_false(pubsub__redis_parser_feed(parser, "+OK\r\n", 5));
+        }
+        pubsub__redis_parser_free(parser);
+    }
+}
+
+static void test_resp_depth_is_bounded(void **state)
+{
+    (void)state;
+    redis_parser *parser = pubsub__redis_parser_new();
+    const char *bad = NULL;
+    assert_non_null(parser);
+    for (size_t i = 0; i < 100; i++) {
+        assert_true(pubsub__redis_parser_feed(parser, "*1\r\n", 4));
+    }
+    assert_null(pubsub__redis_parser_next(parser, &bad));
+    assert_non_null(bad);
+    pubsub__redis_parser_free(parser);
+}
+
 static void test_resp_commands_are_written(void **state)
 {
     (void)state;
@@ -136,6 +182,8 @@ int main(void)
         cmocka_unit_test(test_resp_all_types),
         cmocka_unit_test(test_resp_byte_by_byte),
         cmocka_unit_test(test_resp_refuses_what_it_is_not),
+        cmocka_unit_test(test_resp_refuses_resp3),
+        cmocka_unit_test(test_resp_depth_is_bounded),
         cmocka_unit_test(test_resp_commands_are_written),
         cmocka_unit_test(test_resp_errors_say_what_to_do),
     };
