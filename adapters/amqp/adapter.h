@@ -219,6 +219,7 @@ struct amq_self {
     const char *exchange_type;
     const char *stream; /* NULL = none */
     bool mandatory;
+    bool was_ready; /* it could publish, on some connection */
     bool closing;
     bool close_wanted;
     bool told_blocked;

@@ -49,6 +49,7 @@ static void bind_stream(amq_self *self)
 static void ready(amq_self *self)
 {
     self->pub.step = AMQ_READY;
+    self->was_ready = true;
     if (self->pub_conn.state == AMQ_PREPARING) {
         pubsub__amqp_conn_up(&self->pub_conn);
     } else {
@@ -144,6 +145,11 @@ static void first_closed(amq_self *self, const amqp_channel_close_t *why)
     pubsub__amqp_explain(&error, pubsub__amqp_code(why->reply_code), why->reply_code,
                          why->reply_text, what);
     if (step != AMQ_READY && self->pub_conn.state == AMQ_PREPARING) {
+        /* What was there before comes back when the broker has recovered it, a stream after some seconds. */
+        bool comes_back = self->was_ready && (why->reply_code == AMQP_NOT_FOUND ||
+                                              why->reply_code == AMQP_RESOURCE_LOCKED ||
+                                              why->reply_code == AMQP_PRECONDITION_FAILED);
+        error.code = comes_back ? PUBSUB_ELOST : error.code;
         pubsub__amqp_conn_fail(&self->pub_conn, &error);
         return;
     }

@@ -178,8 +178,8 @@ static void answer(amq_sub *sub)
                       PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};
     bool resumed = queue->stream ? sub->spi->delivered.adapter != NULL
                                  : kept && (sub->ever || sub->spi->request.durable[0] != '\0');
-    pubsub_spi_subscribed result = {
-        resumed, weak ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, loses ? &gap : NULL};
+    pubsub_spi_subscribed result = {resumed, weak ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE,
+                                    loses ? &gap : NULL};
     sub->step = AMQ_STEP_ACTIVE;
     sub->ever = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &result, NULL);

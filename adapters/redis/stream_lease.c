@@ -84,9 +84,9 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
     for (size_t i = 0; i < count && i < PENDING_MAX; i++) {
         pubsub_bytes text = pubsub__redis_bytes(
             pubsub__redis_at(pubsub__redis_at(pubsub__redis_at(reply, i), 0), 0));
-        text = text.data != NULL
-                   ? text
-                   : pubsub__redis_bytes(pubsub__redis_at(pubsub__redis_at(reply, i), 0));
+        if (text.data == NULL) {
+            text = pubsub__redis_bytes(pubsub__redis_at(pubsub__redis_at(reply, i), 0));
+        }
         uint64_t id[2] = {0, 0};
         if (text.data != NULL) {
             (void)pubsub__redis_id_parse(text.data, text.len, id);
