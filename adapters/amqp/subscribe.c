@@ -74,9 +74,13 @@ static void leave_channel(amq_sub *sub)
 
 static void refuse(amq_sub *sub, const pubsub_error *error)
 {
+    /* What was ours comes back to us as soon as the broker has noticed that the old connection is gone, or has
+     * recovered the queue, which it says not to find until then, nor to be able to make. */
+    bool comes_back = error->code == PUBSUB_EBUSY ||
+                      (error->code == PUBSUB_ENOTFOUND &&
+                       (sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE));
     leave_channel(sub);
-    /* What was ours comes back to us as soon as the broker has noticed that the old connection is gone. */
-    if (sub->ever && error->code == PUBSUB_EBUSY) {
+    if (sub->ever && comes_back) {
         pubsub_sink_lost(sub->self->sink, sub->spi, error);
     } else {
         pubsub_sink_subscribed(sub->self->sink, sub->spi, NULL, error);
