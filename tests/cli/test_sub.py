@@ -210,7 +210,7 @@ class Sub(support.Case):
 
     def test_second_signal_ends_at_once(self):
         self.ok("pub", "t", "x")
-        sub = self.start("sub", "--from", "earliest", "--exec", "echo; sleep 1000", "t",
+        sub = self.start("sub", "--from", "earliest", "--exec", "echo; exec tail -f /dev/null", "t",
                          start_new_session=True)
         self.addCleanup(os.killpg, sub.process.pid, signal.SIGKILL)  # the command goes on
         sub.read_line()

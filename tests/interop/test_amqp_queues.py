@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Streams and quorum queues, which the conformance suite does not run on."""
+import os
 import signal
-import sys
 
 import amqp_interop
+
+
+def end_group(leader):
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # all of it has ended
 
 
 class Streams(amqp_interop.Case):
@@ -68,7 +75,10 @@ class Quorum(amqp_interop.Case):
         self.messages(self.sub("--durable", name, self.topic()).signal(signal.SIGTERM), 143)
         self.ok("pub", self.topic(), "x")
         for attempt in (1, 2, 3):
-            sub = self.start("sub", "-v", "--durable", name, "--exec", "echo started >&2; exec sleep 60 >&- 2>&-", self.topic())
+            sub = self.start("sub", "-v", "--durable", name, "--exec",
+                             "echo started >&2; exec tail -f /dev/null >/dev/null 2>&1", self.topic(),
+                             start_new_session=True)
+            self.addCleanup(end_group, sub.process.pid)  # the command goes on
             sub.wait_for("started")
             sub.signal(signal.SIGKILL).process.wait()
         out = self.ok("sub", "-F", "%v %a\\n", "-c", "1", "-W", "30s", "--durable", name, self.topic())
