@@ -128,15 +128,13 @@ struct redis_sub {
     redis_channel **channels; /* one for each pattern */
     redis_channel *sync;
     bool superset;
-    bool dropping;       /* before the retained values nothing counts */
-    bool early;          /* the retained values are still on their way */
-    pubsub_block *block; /* being filled from one read */
-    pubsub_block **early_blocks;
-    size_t early_count;
+    bool dropping;            /* before the retained values nothing counts */
+    bool early;               /* the retained values are still on their way */
+    pubsub_block *block;      /* being filled from one read */
     uint32_t expect_messages; /* what the last read brought */
     size_t expect_bytes, got_bytes;
     uint32_t room;       /* messages the block may still take */
-    pubsub__buf backlog; /* messages beyond the credit, see backlog_put */
+    pubsub__buf backlog; /* messages beyond the credit, or early, see backlog_put */
     size_t backlog_at;
     uint64_t backlog_max;
     uint64_t dropped; /* in the present episode */

@@ -103,19 +103,7 @@ static void hand_over(redis_sub *sub)
     sub->expect_messages = (uint32_t)pubsub_block_count(block);
     sub->expect_bytes = sub->got_bytes;
     sub->got_bytes = 0;
-    if (!sub->early) {
-        pubsub_sink_messages(sub->self->sink, sub->spi, block);
-        return;
-    }
-    pubsub_block **more =
-        pubsub__realloc(sub->early_blocks, (sub->early_count + 1) * sizeof(pubsub_block *));
-    if (more == NULL) {
-        pubsub_sink_gap(sub->self->sink, sub->spi, &gap_lost);
-        pubsub_block_discard(block);
-        return;
-    }
-    sub->early_blocks = more;
-    sub->early_blocks[sub->early_count++] = block;
+    pubsub_sink_messages(sub->self->sink, sub->spi, block);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -130,9 +118,7 @@ static bool new_block(redis_sub *sub, size_t need)
     size_t messages = larger(FIRST_MESSAGES, 2 * (size_t)sub->expect_messages);
     size_t bytes = larger(FIRST_BYTES, 2 * sub->expect_bytes);
     uint64_t credit = 0;
-    if (sub->early) {
-        sub->room = PUBSUB_BLOCK_MESSAGES;
-    } else if (!pubsub_sink_credit(sub->self->sink, sub->spi, &sub->room, &credit)) {
+    if (!pubsub_sink_credit(sub->self->sink, sub->spi, &sub->room, &credit)) {
         return false;
     }
     messages = messages < PUBSUB_BLOCK_MESSAGES ? messages : PUBSUB_BLOCK_MESSAGES;
@@ -146,7 +132,7 @@ typedef struct kept {
     uint32_t flags;
 } kept;
 
-/* Without credit messages wait here, because the server would otherwise close the connection of a slow
+/* Without credit, and until the stored values are there, messages wait here, because the server would otherwise close the connection of a slow
  * reader and all subscriptions would lose. */
 static void backlog_put(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, uint32_t flags)
 {
@@ -196,23 +182,39 @@ static bool add_now(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, ui
 
 static void add_message(redis_sub *sub, pubsub_bytes topic, pubsub_bytes payload, uint32_t flags)
 {
-    if (sub->backlog.len > 0 || !add_now(sub, topic, payload, flags)) {
+    if (sub->early || sub->backlog.len > 0 || !add_now(sub, topic, payload, flags)) {
         backlog_put(sub, topic, payload, flags);
     }
 }
 
+/* The message that backlog_put has written at `at`; returns where the next one is. */
+static size_t read_kept(const pubsub__buf *from, size_t at, pubsub_bytes *topic,
+                        pubsub_bytes *payload, uint32_t *flags)
+{
+    const char *data = from->data + at;
+    kept head;
+    memcpy(&head, data, sizeof(head));
+    data += sizeof(head);
+    *topic = (pubsub_bytes){data, head.topic_len};
+    *payload = (pubsub_bytes){data + head.topic_len, head.payload_len};
+    *flags = head.flags;
+    return at + sizeof(head) + head.topic_len + head.payload_len;
+}
+
 void pubsub__redis_pubsub_credit(redis_sub *sub)
 {
+    pubsub_bytes topic;
+    pubsub_bytes payload;
+    uint32_t flags = 0;
+    if (sub->early) {
+        return;
+    }
     while (sub->backlog_at < sub->backlog.len) {
-        const char *at = sub->backlog.data + sub->backlog_at;
-        kept head;
-        memcpy(&head, at, sizeof(head));
-        at += sizeof(head);
-        if (!add_now(sub, (pubsub_bytes){at, head.topic_len},
-                     (pubsub_bytes){at + head.topic_len, head.payload_len}, head.flags)) {
+        size_t next = read_kept(&sub->backlog, sub->backlog_at, &topic, &payload, &flags);
+        if (!add_now(sub, topic, payload, flags)) {
             break;
         }
-        sub->backlog_at += sizeof(head) + head.topic_len + head.payload_len;
+        sub->backlog_at = next;
     }
     hand_over(sub);
     if (sub->backlog_at == sub->backlog.len) {
@@ -284,8 +286,11 @@ static void add_value(redis_sub *sub, size_t pattern, pubsub_bytes topic, pubsub
 static void give_values(redis_sub *sub, const redis_reply *reply)
 {
     const pubsub_subscribe_request *request = &sub->spi->request;
-    pubsub_block *live = sub->block; /* what came meanwhile comes after */
-    sub->block = NULL;
+    pubsub__buf live = sub->backlog; /* what came meanwhile comes after */
+    pubsub_bytes topic;
+    pubsub_bytes payload;
+    uint32_t flags = 0;
+    pubsub__buf_init(&sub->backlog, live.max);
     sub->early = false;
     for (size_t i = 0; i < request->pattern_count; i++) {
         const redis_reply *one = pubsub__redis_at(reply, i);
@@ -297,12 +302,11 @@ static void give_values(redis_sub *sub, const redis_reply *reply)
                       pubsub__redis_bytes(pubsub__redis_at(one, k + 1)));
         }
     }
-    hand_over(sub);
-    for (size_t i = 0; i < sub->early_count; i++) {
-        pubsub_sink_messages(sub->self->sink, sub->spi, sub->early_blocks[i]);
+    for (size_t at = 0; at < live.len;) {
+        at = read_kept(&live, at, &topic, &payload, &flags);
+        add_message(sub, topic, payload, flags);
     }
-    sub->early_count = 0;
-    sub->block = live;
+    pubsub__buf_fini(&live);
     hand_over(sub);
 }
 
@@ -320,7 +324,7 @@ static void on_values(redis_op *op, const redis_reply *reply)
     }
     if (reply == NULL) {
         pubsub__redis_error(reply, &err);
-        sub->early_count = 0;
+        pubsub__buf_reset(&sub->backlog); /* asked again, so are the values */
         pubsub_sink_lost(op->self->sink, sub->spi, &err);
     } else if (pubsub__redis_error(bad, &err) != PUBSUB_OK) {
         pubsub__redis_refuse(sub, &err);

@@ -26,13 +26,9 @@ void pubsub__redis_sub_free(redis_sub *sub)
     for (size_t i = 0; i < sub->topic_count; i++) {
         pubsub__free(sub->topics[i].name);
     }
-    for (size_t i = 0; i < sub->early_count; i++) {
-        pubsub_block_discard(sub->early_blocks[i]);
-    }
     pubsub_block_discard(sub->block);
     pubsub__buf_fini(&sub->backlog);
     pubsub_timer_free(sub->timer);
-    pubsub__free(sub->early_blocks);
     pubsub__free(sub->channels);
     pubsub__free(sub->topics);
     pubsub__free(sub->group);
