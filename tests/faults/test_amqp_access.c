@@ -7,8 +7,6 @@
 /* Who may connect to RabbitMQ, and do what: passwords, certificates, permissions, names. Each refusal
  * names its reason, is final, and comes at once; what is allowed goes on beside it. */
 
-enum { FAST = 8000 };
-
 static kit_net net;
 
 static int set_up(void **state)
@@ -23,16 +21,6 @@ static int tear_down(void **state)
     (void)state;
     kit_net_fini(&net);
     return 0;
-}
-
-static pubsub_err try_connect(const char *url, const char *options, pubsub_error *error)
-{
-    kit_peer *peer = kit_peer_new(&net, url, options);
-    uint64_t start = kit_now();
-    pubsub_err rc = pubsub_client_connect(peer->client, error);
-    rc = rc == PUBSUB_OK ? pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), error) : rc;
-    assert_true((int64_t)((kit_now() - start) / 1000000) < kit_ms(FAST));
-    return rc;
 }
 
 /* "name=value", in a buffer that the next call but three uses again. */
@@ -73,24 +61,24 @@ static void test_amqp_access_passwords(void **state)
     char options[256];
     char elsewhere[256];
     pubsub_error error = PUBSUB_ERROR_INIT;
-    KIT_ERR(PUBSUB_EAUTH, try_connect(url, "", &error));
+    KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, "", &error));
     (void)snprintf(options, sizeof(options), "user=%s password=wrong-word", user);
-    KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+    KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
     KIT_SAYS(error.text, "refused");
     assert_null(strstr(error.text, "wrong-word"));
     (void)snprintf(options, sizeof(options), "user=%s", user);
-    KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+    KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
     (void)snprintf(options, sizeof(options), "amqp.auth=external");
-    KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+    KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
     KIT_SAYS(error.text, "EXTERNAL");
     (void)snprintf(options, sizeof(options), "user=%s password=%s", user,
                    kit_broker_password(broker, false));
-    KIT_OK(try_connect(url, options, &error), &error);
+    KIT_OK(kit_try_connect(&net, url, options, &error), &error);
     (void)snprintf(elsewhere, sizeof(elsewhere), "%s/nowhere", url);
-    KIT_ERR(PUBSUB_EDENIED, try_connect(elsewhere, options, &error));
+    KIT_ERR(PUBSUB_EDENIED, kit_try_connect(&net, elsewhere, options, &error));
     KIT_SAYS(error.text, "nowhere");
     (void)snprintf(elsewhere, sizeof(elsewhere), "%s/%%2F", url);
-    KIT_OK(try_connect(elsewhere, options, &error), &error);
+    KIT_OK(kit_try_connect(&net, elsewhere, options, &error), &error);
 
     /* ---- permissions: the same broker, because each takes seconds to start ---- */
     kit_peer *peer = limited(broker);
@@ -133,10 +121,10 @@ static void test_amqp_access_names(void **state)
     char text[300];
     pubsub_error error = PUBSUB_ERROR_INIT;
     kit_peer *peer = kit_peer_new(&net, url, "");
-    KIT_ERR(PUBSUB_EDENIED,
-            try_connect(url, "amqp.exchange=amq.nothing.there", &error) == PUBSUB_ENOTFOUND
-                ? PUBSUB_EDENIED
-                : PUBSUB_OK);
+    KIT_ERR(PUBSUB_EDENIED, kit_try_connect(&net, url, "amqp.exchange=amq.nothing.there", &error) ==
+                                    PUBSUB_ENOTFOUND
+                                ? PUBSUB_EDENIED
+                                : PUBSUB_OK);
     KIT_SAYS(error.text, "amq.nothing.there");
     KIT_ERR(PUBSUB_ETOPIC, kit_try_subscribe(peer, "t", "amqp.queue=amq.mine", NULL, &error));
     KIT_SAYS(error.text, "amq.");
@@ -187,13 +175,13 @@ static void test_amqp_access_authority(void **state)
     kit_broker *broker = kit_broker_start("rabbitmq", "tls");
     const char *url = kit_broker_need(broker, "url_tls");
     pubsub_error error = PUBSUB_ERROR_INIT;
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, "", &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, "", &error));
     const char *wrong = option("tls_ca", kit_broker_need(broker, "wrong_ca"));
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, wrong, &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, wrong, &error));
     KIT_SAYS(error.text, "tls_ca");
-    KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
+    KIT_OK(kit_try_connect(&net, url, "tls_verify=no", &error), &error);
     const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_OK(try_connect(url, right, &error), &error);
+    KIT_OK(kit_try_connect(&net, url, right, &error), &error);
     kit_peer *peer = kit_peer_new(&net, url, right);
     kit_sub *sub = kit_subscribe(peer, "tls/#", NULL);
     kit_publish(peer, "tls/t", "x");
@@ -202,10 +190,10 @@ static void test_amqp_access_authority(void **state)
     char crossed[256];
     (void)snprintf(crossed, sizeof(crossed), "amqps://127.0.0.1:%s",
                    kit_broker_need(broker, "port_plain"));
-    assert_int_not_equal(try_connect(crossed, right, &error), PUBSUB_OK);
+    assert_int_not_equal(kit_try_connect(&net, crossed, right, &error), PUBSUB_OK);
     (void)snprintf(crossed, sizeof(crossed), "amqp://127.0.0.1:%s",
                    kit_broker_need(broker, "port_tls"));
-    assert_int_not_equal(try_connect(crossed, "", &error), PUBSUB_OK);
+    assert_int_not_equal(kit_try_connect(&net, crossed, "", &error), PUBSUB_OK);
     kit_net_fini(&net);
     kit_broker_stop(broker);
 }
@@ -217,9 +205,9 @@ static void test_amqp_access_expired(void **state)
     const char *url = kit_broker_need(broker, "url_tls");
     pubsub_error error = PUBSUB_ERROR_INIT;
     const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, right, &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, right, &error));
     KIT_SAYS(error.text, "certificate");
-    KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
+    KIT_OK(kit_try_connect(&net, url, "tls_verify=no", &error), &error);
     kit_net_fini(&net);
     kit_broker_stop(broker);
 }

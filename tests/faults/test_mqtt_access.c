@@ -7,8 +7,6 @@
 /* Who may connect, and do what: passwords, certificates, permissions. Each refusal names its reason, is
  * final, and comes at once. */
 
-enum { FAST = 8000 };
-
 static kit_net net;
 
 static int set_up(void **state)
@@ -23,17 +21,6 @@ static int tear_down(void **state)
     (void)state;
     kit_net_fini(&net);
     return 0;
-}
-
-/* What connecting says. */
-static pubsub_err try_connect(const char *url, const char *options, pubsub_error *error)
-{
-    kit_peer *peer = kit_peer_new(&net, url, options);
-    uint64_t start = kit_now();
-    pubsub_err rc = pubsub_client_connect(peer->client, error);
-    rc = rc == PUBSUB_OK ? pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), error) : rc;
-    assert_true((int64_t)((kit_now() - start) / 1000000) < kit_ms(FAST));
-    return rc;
 }
 
 /* "name=value", in a buffer that the next call but three uses again. */
@@ -60,19 +47,19 @@ static void test_mqtt_access_passwords(void **state)
         char version[64];
         pubsub_error error = PUBSUB_ERROR_INIT;
         (void)snprintf(version, sizeof(version), "mqtt.version=%s", versions[i]);
-        KIT_ERR(PUBSUB_EAUTH, try_connect(url, version, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, version, &error));
         KIT_SAYS(error.text, "not authorized");
         (void)snprintf(options, sizeof(options), "%s user=%s password=wrong", version, user);
-        KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
         assert_null(strstr(error.text, "wrong"));
         (void)snprintf(options, sizeof(options), "%s user=nobody password=%s", version,
                        kit_broker_password(broker, false));
-        KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
         (void)snprintf(options, sizeof(options), "%s user=%s", version, user);
-        KIT_ERR(PUBSUB_EAUTH, try_connect(url, options, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
         (void)snprintf(options, sizeof(options), "%s user=%s password=%s", version, user,
                        kit_broker_password(broker, false));
-        KIT_OK(try_connect(url, options, &error), &error);
+        KIT_OK(kit_try_connect(&net, url, options, &error), &error);
     }
     kit_net_fini(&net);
     kit_broker_stop(broker);
@@ -195,22 +182,22 @@ static void test_mqtt_access_authority(void **state)
     kit_broker *broker = kit_broker_start("mosquitto", "tls");
     const char *url = kit_broker_need(broker, "url_tls");
     pubsub_error error = PUBSUB_ERROR_INIT;
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, "", &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, "", &error));
     const char *wrong = option("tls_ca", kit_broker_need(broker, "wrong_ca"));
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, wrong, &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, wrong, &error));
     KIT_SAYS(error.text, "nobody trusted has signed it");
-    KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
+    KIT_OK(kit_try_connect(&net, url, "tls_verify=no", &error), &error);
     const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_OK(try_connect(url, right, &error), &error);
-    KIT_ERR(PUBSUB_EOPTION, try_connect(url, "tls_ca=/nonexistent/ca.pem", &error));
+    KIT_OK(kit_try_connect(&net, url, right, &error), &error);
+    KIT_ERR(PUBSUB_EOPTION, kit_try_connect(&net, url, "tls_ca=/nonexistent/ca.pem", &error));
     /* The other way round: TLS to a port without, and none to one with. */
     char crossed[256];
     (void)snprintf(crossed, sizeof(crossed), "mqtts://127.0.0.1:%s",
                    kit_broker_need(broker, "port_plain"));
-    assert_int_not_equal(try_connect(crossed, right, &error), PUBSUB_OK);
+    assert_int_not_equal(kit_try_connect(&net, crossed, right, &error), PUBSUB_OK);
     (void)snprintf(crossed, sizeof(crossed), "mqtt://127.0.0.1:%s",
                    kit_broker_need(broker, "port_tls"));
-    assert_int_not_equal(try_connect(crossed, "", &error), PUBSUB_OK);
+    assert_int_not_equal(kit_try_connect(&net, crossed, "", &error), PUBSUB_OK);
     kit_net_fini(&net);
     kit_broker_stop(broker);
 }
@@ -221,10 +208,10 @@ static void wrong_certificate(const char *variant, const char *says)
     const char *url = kit_broker_need(broker, "url_tls");
     pubsub_error error = PUBSUB_ERROR_INIT;
     const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_ERR(PUBSUB_ETLS, try_connect(url, right, &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, right, &error));
     print_message("%s: %s\n", variant, error.text);
     KIT_SAYS(error.text, says);
-    KIT_OK(try_connect(url, "tls_verify=no", &error), &error);
+    KIT_OK(kit_try_connect(&net, url, "tls_verify=no", &error), &error);
     kit_net_fini(&net);
     kit_broker_stop(broker);
 }
@@ -250,19 +237,19 @@ static void test_mqtt_access_client_certificate(void **state)
     pubsub_error error = PUBSUB_ERROR_INIT;
     const char *none = option("tls_ca", kit_broker_need(broker, "ca"));
     /* With TLS 1.3 it says so after the handshake, and the reset that follows may be faster. */
-    pubsub_err rc = try_connect(url, none, &error);
+    pubsub_err rc = kit_try_connect(&net, url, none, &error);
     assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("none: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "wrong_cert"),
                    kit_broker_need(broker, "wrong_key"));
-    rc = try_connect(url, options, &error);
+    rc = kit_try_connect(&net, url, options, &error);
     assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("wrong: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "cert"),
                    kit_broker_need(broker, "key"));
-    KIT_OK(try_connect(url, options, &error), &error);
+    KIT_OK(kit_try_connect(&net, url, options, &error), &error);
     kit_net_fini(&net);
     kit_broker_stop(broker);
 }

@@ -132,6 +132,17 @@ kit_peer *kit_peer_new(kit_net *net, const char *url, const char *options)
     return peer;
 }
 
+pubsub_err kit_try_connect(kit_net *net, const char *url, const char *options, pubsub_error *error)
+{
+    enum { PROMPTLY = 8000 };
+    kit_peer *peer = kit_peer_new(net, url, options);
+    uint64_t start = kit_now();
+    pubsub_err rc = pubsub_client_connect(peer->client, error);
+    rc = rc == PUBSUB_OK ? pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), error) : rc;
+    assert_true((int64_t)((kit_now() - start) / 1000000) < kit_ms(PROMPTLY));
+    return rc;
+}
+
 void kit_peer_close(kit_peer *peer)
 {
     for (kit_sub *sub = peer->subs; sub != NULL; sub = sub->next) {

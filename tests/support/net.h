@@ -103,6 +103,8 @@ kit_peer *kit_peer_plain(kit_net *net, const char *url, const char *options);
 /* Create one for which that may fail; *out is NULL then. */
 pubsub_err kit_peer_try(kit_net *net, const char *url, const char *options, kit_peer **out,
                         pubsub_error *error);
+/* What connecting a new peer says; fails the test when the answer takes longer than a few seconds. */
+pubsub_err kit_try_connect(kit_net *net, const char *url, const char *options, pubsub_error *error);
 /* Free its client now; the collectors stay. */
 void kit_peer_close(kit_peer *peer);
 
