@@ -130,6 +130,11 @@ typedef struct amq_pub {
     uint64_t big_tag; /* 0: without a confirm */
     size_t big_at;
     uint16_t big_channel;
+    uint64_t cut_id; /* of the last one whose channel was closed before its end; 0 = none */
+    /* its channel was closed by the broker; 0 = it was not */
+    uint16_t early_code;
+    size_t early_len;
+    char early_text[AMQ_SHORT_MAX];
     /* the last topic and its routing key, because many messages have the same one */
     char topic[PUBSUB_TOPIC_MAX];
     size_t topic_len;
@@ -257,6 +262,8 @@ bool pubsub__amqp_conn_flush(amq_conn *conn);
 void pubsub__amqp_send(amq_conn *conn, uint16_t channel, amqp_method_number_t id, void *fields);
 amq_channel *pubsub__amqp_channel_open(amq_conn *conn);
 void pubsub__amqp_channel_close(amq_channel *channel);
+/* The broker closed it. False when that may not be. */
+bool pubsub__amqp_channel_closed(amq_channel *channel, const amqp_method_t *method);
 void pubsub__amqp_closed_say(amq_self *self);
 
 /* handshake.c */
@@ -276,6 +283,11 @@ void pubsub__amqp_pub_end(amq_self *self, const pubsub_error *err);
 void pubsub__amqp_pub_reset(amq_self *self);
 /* It was closed because of something published. */
 void pubsub__amqp_pub_refused(amq_self *self, const pubsub_error *why);
+/* The broker closed a channel in the middle of a body. RabbitMQ takes nothing else on it than the rest, not
+ * even the close-ok. False when that is not so; else the closing is handled at the body's end. */
+bool pubsub__amqp_pub_closed_early(amq_channel *channel, const amqp_channel_close_t *why);
+/* The channel without confirms was closed: what was on its way there is cut off. */
+void pubsub__amqp_pub_cut(amq_self *self, const pubsub_error *why);
 bool pubsub__amqp_pub_confirmed(amq_self *self, uint64_t tag, bool multiple, bool ack);
 /* Tell the outcomes that came together. */
 void pubsub__amqp_pub_tell(amq_self *self);

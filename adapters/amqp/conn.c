@@ -64,7 +64,7 @@ static amq_channel *find_channel(const amq_conn *conn, uint16_t number)
     return number == 0 || number > conn->channel_count ? NULL : conn->channels[number - 1];
 }
 
-static bool channel_closed_by_broker(amq_channel *channel, const amqp_method_t *method)
+bool pubsub__amqp_channel_closed(amq_channel *channel, const amqp_method_t *method)
 {
     amq_conn *conn = channel->conn;
     amqp_channel_close_ok_t ok = {0};
@@ -82,8 +82,10 @@ static bool channel_closed_by_broker(amq_channel *channel, const amqp_method_t *
 
 static bool channel_method(amq_channel *channel, const amqp_method_t *method)
 {
+    bool publishes = channel->conn == &channel->conn->self->pub_conn;
     if (method->id == AMQP_CHANNEL_CLOSE_METHOD) {
-        return channel_closed_by_broker(channel, method);
+        return (publishes && pubsub__amqp_pub_closed_early(channel, method->decoded)) ||
+               pubsub__amqp_channel_closed(channel, method);
     }
     if (channel->state == AMQ_CHANNEL_CLOSING || channel->state == AMQ_CHANNEL_FREE) {
         if (method->id == AMQP_CHANNEL_CLOSE_OK_METHOD) {
@@ -94,7 +96,7 @@ static bool channel_method(amq_channel *channel, const amqp_method_t *method)
     if (method->id == AMQP_CHANNEL_OPEN_OK_METHOD) {
         channel->state = AMQ_CHANNEL_OPEN;
     }
-    if (channel->conn == &channel->conn->self->pub_conn) {
+    if (publishes) {
         return pubsub__amqp_pub_method(channel, method);
     }
     return channel->sub == NULL || pubsub__amqp_sub_method(channel, method);

@@ -164,6 +164,7 @@ static void second_closed(amq_self *self, const amqp_channel_close_t *why)
     pubsub__amqp_explain(&error, pubsub__amqp_code(why->reply_code), why->reply_code,
                          why->reply_text, "the broker refuses a message of qos 0");
     pubsub_sink_error(self->sink, NULL, &error);
+    pubsub__amqp_pub_cut(self, &error);
     if (self->pub.step == AMQ_READY) {
         self->pub.step = AMQ_PREPARE_SECOND;
     }

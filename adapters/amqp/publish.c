@@ -136,14 +136,12 @@ static size_t in_flight(amq_pub *pub)
     return count;
 }
 
-/* Everything without an answer ends. One whose body is not complete never reaches anybody. */
+/* Everything without an answer ends. One whose body is not complete never reaches anybody; that of the
+ * channel without confirms goes on. */
 static void give_up(amq_self *self, pubsub_outcome outcome, uint32_t flags,
                     const pubsub_error *error)
 {
     amq_pub *pub = &self->pub;
-    if (pub->big != NULL && pub->big_tag == 0) {
-        done(self, pub->big, PUBSUB_NOT_SENT, PUBSUB_CONFIRM_NONE, 0, error);
-    }
     for (uint64_t tag = pub->first; tag < pub->next; tag++) {
         amq_slot *at = slot(pub, tag);
         if (at->publish != NULL) {
@@ -153,9 +151,49 @@ static void give_up(amq_self *self, pubsub_outcome outcome, uint32_t flags,
             at->publish = NULL;
         }
     }
-    pub->big = NULL;
+    pub->big = pub->big_tag == 0 ? pub->big : NULL;
     pubsub__amqp_pub_tell(self);
     pub->first = pub->next;
+}
+
+void pubsub__amqp_pub_cut(amq_self *self, const pubsub_error *why)
+{
+    amq_pub *pub = &self->pub;
+    pubsub_error error = *why;
+    if (pub->big == NULL || pub->big_tag != 0) {
+        return;
+    }
+    /* It may be the one that is refused: then it is again. */
+    bool again = pub->cut_id != pub->big->id;
+    pub->cut_id = pub->big->id;
+    error.code = again ? PUBSUB_ELOST : why->code;
+    done(self, pub->big, again ? PUBSUB_NOT_SENT : PUBSUB_REJECTED, PUBSUB_CONFIRM_NONE,
+         again ? 0 : PUBSUB_OUTCOME_FINAL, &error);
+    pub->big = NULL;
+    pubsub__amqp_pub_tell(self);
+}
+
+bool pubsub__amqp_pub_closed_early(amq_channel *channel, const amqp_channel_close_t *why)
+{
+    amq_pub *pub = &channel->conn->self->pub;
+    size_t len = why->reply_text.len < AMQ_SHORT_MAX ? why->reply_text.len : AMQ_SHORT_MAX;
+    if (pub->big == NULL || pub->big_channel != channel->number) {
+        return false;
+    }
+    pub->early_code = why->reply_code;
+    pub->early_len = len;
+    memcpy(pub->early_text, len > 0 ? why->reply_text.bytes : "", len);
+    return true;
+}
+
+/* The body is complete: now the channel may be closed as the broker wished. */
+static void close_now(amq_self *self)
+{
+    amq_pub *pub = &self->pub;
+    amqp_channel_close_t why = {pub->early_code, {pub->early_len, pub->early_text}, 0, 0};
+    amqp_method_t method = {AMQP_CHANNEL_CLOSE_METHOD, &why};
+    pub->early_code = 0;
+    (void)pubsub__amqp_channel_closed(self->pub_conn.channels[pub->big_channel - 1], &method);
 }
 
 void pubsub__amqp_pub_end(amq_self *self, const pubsub_error *err)
@@ -164,7 +202,12 @@ void pubsub__amqp_pub_end(amq_self *self, const pubsub_error *err)
     pubsub_error_set(&error, PUBSUB_ELOST, "no answer of the broker: %.200s",
                      pubsub_error_text(err));
     pubsub__amqp_pub_tell(self);
+    if (self->pub.big != NULL && self->pub.big_tag == 0) {
+        done(self, self->pub.big, PUBSUB_NOT_SENT, PUBSUB_CONFIRM_NONE, 0, &error);
+        self->pub.big = NULL;
+    }
     give_up(self, PUBSUB_UNKNOWN, 0, &error);
+    self->pub.early_code = 0;
     self->pub.step = AMQ_PREPARE_NONE;
     self->pub.careful = 0;
     self->pub.retry_ns = 0;
@@ -238,6 +281,9 @@ static void big_done(amq_self *self)
 void pubsub__amqp_pub_writable(amq_self *self)
 {
     (void)send_big(self);
+    if (self->pub.early_code != 0 && self->pub.big_at == self->pub.big->pub.payload.len) {
+        close_now(self);
+    }
     big_done(self);
     pubsub__amqp_pub_tell(self);
     if (self->pub.big == NULL) {
