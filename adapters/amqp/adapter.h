@@ -186,6 +186,7 @@ struct amq_sub {
     size_t waiting; /* answers */
     bool existed;
     bool absent; /* it was looked for and is not there */
+    bool keeps;  /* the queue `actual`, which the broker named, ends with this connection only */
     bool ever;
     bool no_ack;
     bool filter;

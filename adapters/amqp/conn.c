@@ -84,7 +84,9 @@ static bool channel_method(amq_channel *channel, const amqp_method_t *method)
 {
     bool publishes = channel->conn == &channel->conn->self->pub_conn;
     if (method->id == AMQP_CHANNEL_CLOSE_METHOD) {
-        return (publishes && pubsub__amqp_pub_closed_early(channel, method->decoded)) ||
+        /* RabbitMQ may say it twice, and takes one answer only. */
+        return channel->state == AMQ_CHANNEL_FREE ||
+               (publishes && pubsub__amqp_pub_closed_early(channel, method->decoded)) ||
                pubsub__amqp_channel_closed(channel, method);
     }
     if (channel->state == AMQ_CHANNEL_CLOSING || channel->state == AMQ_CHANNEL_FREE) {
@@ -384,6 +386,10 @@ static void drop(amq_conn *conn, const pubsub_error *err)
     }
     if (conn == &self->pub_conn) {
         pubsub__amqp_pub_end(self, err);
+        return;
+    }
+    for (amq_sub *sub = self->subs; sub != NULL; sub = sub->next) {
+        sub->keeps = false;
     }
 }
 

@@ -91,7 +91,8 @@ static void refuse(amq_sub *sub, const pubsub_error *error)
 
 static pubsub_bytes queue_name(const amq_sub *sub)
 {
-    return is_plain(sub) ? sub->spi->request.patterns[sub->at] : pubsub_bytes_of(sub->queue.name);
+    return is_plain(sub) ? sub->spi->request.patterns[sub->at]
+                         : pubsub_bytes_of(sub->keeps ? sub->actual : sub->queue.name);
 }
 
 static void go_on(amq_sub *sub, amq_step step);
@@ -173,7 +174,7 @@ static void answer(amq_sub *sub)
     static const char exclusive[] = "reconnected: the broker kept nothing meanwhile";
     static const char no_acks[] = "reconnected: what was on its way without acks is lost";
     const amq_queue *queue = &sub->queue;
-    bool kept = queue->named && sub->existed;
+    bool kept = sub->existed;
     bool loses = sub->ever && (!kept || sub->no_ack) && !queue->stream;
     bool weak = sub->spi->request.qos == PUBSUB_AT_MOST_ONCE; /* streams want acks all the same */
     pubsub_gap gap = {kept               ? no_acks
@@ -246,6 +247,8 @@ static void declared(amq_sub *sub, const amqp_queue_declare_ok_t *ok)
     sub->actual[len] = '\0';
     bool looked = sub->step == AMQ_STEP_LOOK;
     sub->existed = looked || (sub->existed && !sub->absent);
+    sub->keeps = !sub->self->naming.plain && sub->queue.exclusive && !sub->queue.named &&
+                 sub->queue.name[0] == '\0';
     if (looked && takes_alone(sub) && ok->consumer_count > 0) {
         pubsub_error_set(&error, PUBSUB_EBUSY, "'%.80s' is in use by another client",
                          sub->spi->request.durable);
@@ -298,6 +301,7 @@ static void closed(amq_sub *sub, const amqp_channel_close_t *why)
     sub->channel = NULL;
     if (sub->step == AMQ_STEP_LOOK && why->reply_code == AMQP_NOT_FOUND) {
         sub->absent = true;
+        sub->keeps = false;
         open_channel(sub);
         return;
     }
@@ -344,7 +348,8 @@ bool pubsub__amqp_sub_method(amq_channel *channel, const amqp_method_t *method)
     case AMQP_BASIC_DELIVER_METHOD:
         return pubsub__amqp_deliver(channel, method->decoded);
     case AMQP_CHANNEL_OPEN_OK_METHOD:
-        go_on(sub, sub->queue.named && !sub->absent ? AMQ_STEP_LOOK : AMQ_STEP_DECLARE);
+        go_on(sub,
+              (sub->queue.named || sub->keeps) && !sub->absent ? AMQ_STEP_LOOK : AMQ_STEP_DECLARE);
         return true;
     case AMQP_QUEUE_DECLARE_OK_METHOD:
         declared(sub, method->decoded);
