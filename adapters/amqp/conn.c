@@ -104,6 +104,27 @@ static bool channel_method(amq_channel *channel, const amqp_method_t *method)
     return channel->sub == NULL || pubsub__amqp_sub_method(channel, method);
 }
 
+/* rabbitmq-c follows tables as deep as they go, on the stack: only where one belongs, and then in a small
+ * frame. What else has tables is not for a broker to say. */
+static bool may_be_decoded(const amq_conn *conn, amqp_method_number_t id)
+{
+    switch (id) {
+    case AMQP_CONNECTION_START_METHOD:
+        return conn->state == AMQ_STARTING;
+    case AMQP_CONNECTION_START_OK_METHOD:
+    case AMQP_EXCHANGE_DECLARE_METHOD:
+    case AMQP_EXCHANGE_BIND_METHOD:
+    case AMQP_EXCHANGE_UNBIND_METHOD:
+    case AMQP_QUEUE_DECLARE_METHOD:
+    case AMQP_QUEUE_BIND_METHOD:
+    case AMQP_QUEUE_UNBIND_METHOD:
+    case AMQP_BASIC_CONSUME_METHOD:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static bool handle_method(amq_conn *conn, const amq_frame *frame)
 {
     amqp_method_t method;
@@ -115,6 +136,9 @@ static bool handle_method(amq_conn *conn, const amq_frame *frame)
     method.id = (amqp_method_number_t)frame->payload[0] << 24 |
                 (amqp_method_number_t)frame->payload[1] << 16 |
                 (amqp_method_number_t)frame->payload[2] << 8 | frame->payload[3];
+    if (!may_be_decoded(conn, method.id)) {
+        return false;
+    }
     if (!conn->pooled) {
         init_amqp_pool(&conn->pool, POOL_PAGE);
         conn->pooled = true;
@@ -304,7 +328,7 @@ static pubsub_err open_transport(amq_conn *conn, pubsub_error *err)
                                         .tls_port = 5671,
                                         .timeout = (pubsub_duration_ms)(left / 1000000u) + 1,
                                         .write_max = WRITE_MAX};
-    conn->frame_max = AMQ_FRAME_MAX;
+    conn->frame_max = AMQ_FRAME_FIRST; /* until it is agreed */
     conn->in_len = 0;
     conn->out.at = conn->out.len = 0;
     conn->blocked = false;
