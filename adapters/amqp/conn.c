@@ -516,7 +516,8 @@ void pubsub__amqp_conn_free(amq_conn *conn)
 
 static amq_channel *free_channel(amq_conn *conn)
 {
-    for (size_t i = 0; i < conn->channel_count; i++) {
+    /* There may be more than this broker allows: of an earlier connection. */
+    for (size_t i = 0; i < conn->channel_count && i < conn->channel_max; i++) {
         if (conn->channels[i]->state == AMQ_CHANNEL_FREE && conn->channels[i]->sub == NULL) {
             return conn->channels[i];
         }

@@ -229,7 +229,8 @@ static void open_channel(amq_sub *sub)
     sub->channel = pubsub__amqp_channel_open(conn);
     if (sub->channel == NULL) {
         pubsub_error_set(&error, PUBSUB_EFULL,
-                         "the broker allows %u channels, so as many subscriptions",
+                         "the broker allows %u channels, so as many subscriptions of a client; use "
+                         "patterns or a further client, or raise its channel_max",
                          (unsigned)conn->channel_max);
         refuse(sub, &error);
         return;

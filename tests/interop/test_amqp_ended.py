@@ -42,6 +42,19 @@ class Ended(interop.support.Case):
         code, out, err = sub.end()
         self.assertEqual((code, out), (0, b"gone/t x\n"), err)
 
+    def test_fewer_channels_than_before(self):
+        """Restarted with another configuration: as many subscriptions as it allows go on."""
+        topics = ["fewer/%d" % i for i in range(4)]
+        sub = self.subscriber("-v", "-X", "reconnect_max=200ms", *topics)
+        try:
+            amqp_interop.rabbitmqctl(BROKER, "eval", "application:set_env(rabbit, channel_max, 2).")
+            amqp_interop.rabbitmqctl(BROKER, "close_all_connections", "bye")
+            sub.wait_for(", again", 2)
+            sub.wait_for("allows 2 channels", 2)
+        finally:
+            amqp_interop.rabbitmqctl(BROKER, "eval", "application:set_env(rabbit, channel_max, 8).")
+        self.assertNotIn(b"NOT_ALLOWED", sub.stderr)
+
 
 if __name__ == "__main__":
     try:
