@@ -102,12 +102,13 @@ typedef enum amq_prepare {
     AMQ_PREPARE_CHANNEL = 1,
     AMQ_PREPARE_LOOK = 2, /* is there such an exchange? */
     AMQ_PREPARE_MAKE = 3,
-    AMQ_PREPARE_STREAM_LOOK = 4,
-    AMQ_PREPARE_STREAM_MAKE = 5,
-    AMQ_PREPARE_STREAM_BIND = 6,
-    AMQ_PREPARE_CONFIRMS = 7,
-    AMQ_PREPARE_SECOND = 8,
-    AMQ_READY = 9
+    AMQ_PREPARE_COMPARE = 4, /* is it of our type? */
+    AMQ_PREPARE_STREAM_LOOK = 5,
+    AMQ_PREPARE_STREAM_MAKE = 6,
+    AMQ_PREPARE_STREAM_BIND = 7,
+    AMQ_PREPARE_CONFIRMS = 8,
+    AMQ_PREPARE_SECOND = 9,
+    AMQ_READY = 10
 } amq_prepare;
 
 typedef struct amq_pub {
@@ -119,6 +120,7 @@ typedef struct amq_pub {
     uint64_t ids;    /* of the first tag of this channel: id = ids + tag */
     amq_prepare step;
     bool looked;              /* for what is being made: it was not there */
+    bool compared;            /* the broker closed the channel over it, which says nothing */
     pubsub_spi_outcome *done; /* outcomes of one read, told together */
     size_t done_count;
     pubsub_error full; /* why the broker refused some of them */
@@ -226,6 +228,7 @@ struct amq_self {
     const char *stream; /* NULL = none */
     bool mandatory;
     bool was_ready; /* it could publish, on some connection */
+    bool odd;       /* the exchange may be of another type than ours */
     bool closing;
     bool close_wanted;
     bool told_blocked;

@@ -120,7 +120,7 @@ static void bind_all(amq_sub *sub)
     /* A durable queue may have messages of patterns its user had before; a stream has everything. What is
      * in a queue of the caller's name is meant for its consumers, whoever bound it. */
     sub->filter = filter || sub->spi->request.durable[0] != '\0' || sub->queue.stream ||
-                  strcmp(sub->self->exchange_type, "topic") != 0;
+                  strcmp(sub->self->exchange_type, "topic") != 0 || sub->self->odd;
 }
 
 static void put_offset(const amq_sub *sub, amqp_table_entry_t *entry)
