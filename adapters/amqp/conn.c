@@ -246,9 +246,24 @@ static void on_opened(void *ctx)
     uint64_t now = pubsub_sink_now_ns(conn->self->sink);
     size_t hosts = pubsub_url_host_count(conn->self->config->url);
     pubsub__amqp_opened(conn);
-    if (hosts > conn->hosts_tried && conn->open_until_ns > now) { /* its share of the time */
+    if (hosts >= conn->hosts_tried && conn->open_until_ns > now) { /* its share of the time */
         uint64_t share = (conn->open_until_ns - now) / (hosts - conn->hosts_tried + 1);
         pubsub_timer_start(conn->timer, (pubsub_duration_ms)(share / 1000000u) + 1);
+    }
+}
+
+/* A host took the connection and was given its time. */
+static void on_silence(amq_conn *conn)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_error_set(&error, PUBSUB_ECONNECT,
+                     conn->state == AMQ_STARTING
+                         ? "%.120s accepts connections and says nothing; is it a broker of AMQP "
+                           "0-9-1, is it the right port?"
+                         : "%.120s began to speak AMQP 0-9-1 and did not answer in time",
+                     pubsub_transport_peer(conn->transport));
+    if (!try_next_host(conn)) {
+        pubsub__amqp_conn_fail(conn, &error);
     }
 }
 
@@ -286,7 +301,7 @@ static void on_timer(void *ctx)
         return;
     }
     if (conn->state < AMQ_PREPARING) {
-        (void)try_next_host(conn); /* else the core's time runs out */
+        on_silence(conn);
         return;
     }
     if (beat > 0 && now - conn->last_in_ns > 2 * beat) {

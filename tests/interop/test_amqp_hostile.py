@@ -67,6 +67,23 @@ def small_stack():
     resource.setrlimit(resource.RLIMIT_STACK, (STACK, STACK))
 
 
+class Silent(interop.support.Case):
+    """One that takes connections, and waits, as a server of another protocol does."""
+
+    def says(self, text, *frames):
+        server = Server(self, *frames)
+        code, _, err = self.run_pubsub("pub", "-b", server.url, "--timeout", "1s", "t", "x")
+        self.assertIn(text, err)
+        self.assertIn(server.url[7:], err)
+        self.assertEqual(code, 3, err)
+
+    def test_from_the_start(self):
+        self.says("is it the right port?")
+
+    def test_in_the_middle(self):
+        self.says("did not answer in time", START)
+
+
 class Hostile(interop.support.Case):
     def refuses(self, *frames):
         server = Server(self, *frames)
