@@ -72,7 +72,6 @@ struct amq_conn {
     amq_out out;
     unsigned char *in; /* what was read and is no whole frame yet */
     size_t in_len;
-    size_t in_cap;
     size_t parse_left; /* bytes behind the frame that is being handled */
     amqp_pool_t pool;  /* of the methods of one read */
     bool pooled;
@@ -83,7 +82,8 @@ struct amq_conn {
     uint32_t frame_max;
     uint16_t channel_max;
     uint16_t heartbeat_s;
-    bool blocked;           /* connection.blocked */
+    bool blocked; /* connection.blocked */
+    bool starved; /* something could not be written, so nothing is any more: it ends soon */
     amq_channel **channels; /* index: number - 1 */
     size_t channel_count;
 };
@@ -262,7 +262,9 @@ void pubsub__amqp_conn_up(amq_conn *conn);
 void pubsub__amqp_conn_close(amq_conn *conn);
 /* Write what waits. Returns true when nothing waits any more. */
 bool pubsub__amqp_conn_flush(amq_conn *conn);
-/* Queue a method; memory that is short ends the connection. */
+/* Memory is short for what is to be sent: the connection ends, but not before the caller has returned. */
+void pubsub__amqp_no_memory(amq_conn *conn);
+/* Queue a method; memory that is short ends the connection later. */
 void pubsub__amqp_send(amq_conn *conn, uint16_t channel, amqp_method_number_t id, void *fields);
 amq_channel *pubsub__amqp_channel_open(amq_conn *conn);
 void pubsub__amqp_channel_close(amq_channel *channel);

@@ -24,6 +24,9 @@ bool pubsub__amqp_conn_flush(amq_conn *conn)
     if (conn->transport == NULL || waits == 0) {
         return true;
     }
+    if (conn->starved) {
+        return false;
+    }
     pubsub_bytes slice = {conn->out.data + conn->out.at, waits};
     size_t taken = pubsub_transport_write(conn->transport, &slice, 1);
     conn->out.at += taken;
@@ -34,7 +37,13 @@ bool pubsub__amqp_conn_flush(amq_conn *conn)
     return taken == waits;
 }
 
-static void no_memory(amq_conn *conn)
+void pubsub__amqp_no_memory(amq_conn *conn)
+{
+    conn->starved = true;
+    pubsub_timer_start(conn->timer, 0);
+}
+
+static void starved(amq_conn *conn)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
     pubsub_error_set(&error, PUBSUB_ELOST, "no memory for what is to be sent");
@@ -43,9 +52,9 @@ static void no_memory(amq_conn *conn)
 
 void pubsub__amqp_send(amq_conn *conn, uint16_t channel, amqp_method_number_t id, void *fields)
 {
-    if (conn->transport != NULL &&
+    if (conn->transport != NULL && !conn->starved &&
         !pubsub__amqp_put_method(&conn->out, channel, id, fields, METHOD_ROOM)) {
-        no_memory(conn);
+        pubsub__amqp_no_memory(conn);
     }
 }
 
@@ -214,13 +223,9 @@ static bool try_next_host(amq_conn *conn);
 static void *on_buffer(void *ctx, size_t *size)
 {
     amq_conn *conn = ctx;
-    if (conn->in == NULL) {
-        conn->in = pubsub__alloc(IN_SIZE);
-        conn->in_cap = conn->in == NULL ? 0 : IN_SIZE;
-    }
     /* A frame is at most half of it, so there is always room. */
-    *size = conn->in_cap - conn->in_len;
-    return conn->in == NULL ? NULL : conn->in + conn->in_len;
+    *size = IN_SIZE - conn->in_len;
+    return conn->in + conn->in_len;
 }
 
 static void on_data(void *ctx, void *bytes, size_t len)
@@ -246,7 +251,8 @@ static void on_opened(void *ctx)
     uint64_t now = pubsub_sink_now_ns(conn->self->sink);
     size_t hosts = pubsub_url_host_count(conn->self->config->url);
     pubsub__amqp_opened(conn);
-    if (hosts >= conn->hosts_tried && conn->open_until_ns > now) { /* its share of the time */
+    if (hosts >= conn->hosts_tried && conn->open_until_ns > now &&
+        !conn->starved) { /* its share of the time */
         uint64_t share = (conn->open_until_ns - now) / (hosts - conn->hosts_tried + 1);
         pubsub_timer_start(conn->timer, (pubsub_duration_ms)(share / 1000000u) + 1);
     }
@@ -300,6 +306,10 @@ static void on_timer(void *ctx)
     if (conn->transport == NULL) {
         return;
     }
+    if (conn->starved) {
+        starved(conn);
+        return;
+    }
     if (conn->state < AMQ_PREPARING) {
         on_silence(conn);
         return;
@@ -314,7 +324,7 @@ static void on_timer(void *ctx)
     }
     if (beat > 0 && now - conn->last_out_ns >= beat / 2 - beat / 8 &&
         pubsub__amqp_out_waits(&conn->out) == 0 && !pubsub__amqp_put_heartbeat(&conn->out)) {
-        no_memory(conn);
+        starved(conn);
         return;
     }
     if (conn == &self->pub_conn && self->pub.retry_ns != 0 && now >= self->pub.retry_ns) {
@@ -343,10 +353,17 @@ static pubsub_err open_transport(amq_conn *conn, pubsub_error *err)
                                         .tls_port = 5671,
                                         .timeout = (pubsub_duration_ms)(left / 1000000u) + 1,
                                         .write_max = WRITE_MAX};
+    if (conn->in == NULL) {
+        conn->in = pubsub__alloc(IN_SIZE);
+    }
+    if (conn->in == NULL) {
+        conn->transport = NULL;
+        return pubsub_error_set(err, PUBSUB_ELOST, "no memory for a connection");
+    }
     conn->frame_max = AMQ_FRAME_FIRST; /* until it is agreed */
     conn->in_len = 0;
     conn->out.at = conn->out.len = 0;
-    conn->blocked = false;
+    conn->blocked = conn->starved = false;
     conn->hosts_tried++;
     conn->transport = pubsub_sink_transport_open(conn->self->sink, &request, &handlers, conn, err);
     if (conn->transport == NULL) {
@@ -397,8 +414,10 @@ void pubsub__amqp_conn_up(amq_conn *conn)
 {
     conn->state = AMQ_UP;
     pubsub_transport_good(conn->transport);
-    pubsub_timer_start(conn->timer,
-                       conn->heartbeat_s > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000);
+    pubsub_timer_start(conn->timer, conn->starved ? 0
+                                    : conn->heartbeat_s > 0
+                                        ? (pubsub_duration_ms)conn->heartbeat_s * 500
+                                        : 60000);
     pubsub_sink_link_up(conn->self->sink, conn->link);
 }
 

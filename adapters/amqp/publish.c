@@ -257,6 +257,7 @@ static bool send_big(amq_self *self)
         size_t len = left < body_max(conn) ? left : body_max(conn);
         if (!pubsub__amqp_put_body(&conn->out, pub->big_channel,
                                    (const char *)publish->pub.payload.data + pub->big_at, len)) {
+            pubsub__amqp_no_memory(conn);
             return false;
         }
         pub->big_at += len;
@@ -365,7 +366,7 @@ static void put_body(amq_self *self, pubsub_spi_publish *publish, uint16_t chann
     big_done(self);
 }
 
-/* Take one. False when it could not be: memory is short and the connection is gone. */
+/* Take one. False when it could not be: memory is short. */
 static bool submit_one(amq_self *self, pubsub_spi_publish *publish, uint64_t wall_ns)
 {
     amq_pub *pub = &self->pub;
@@ -385,8 +386,7 @@ static bool submit_one(amq_self *self, pubsub_spi_publish *publish, uint64_t wal
         return true;
     }
     if (!encode(self, publish, channel, wall_ns, room)) {
-        pubsub_error_set(&error, PUBSUB_ELOST, "no memory for what is to be sent");
-        pubsub__amqp_conn_fail(conn, &error);
+        pubsub__amqp_no_memory(conn);
         return false;
     }
     uint64_t tag = 0;
@@ -403,8 +403,8 @@ static bool has_room(amq_self *self, const pubsub_spi_publish *publish)
     amq_pub *pub = &self->pub;
     amq_conn *conn = &self->pub_conn;
     uint64_t window = pub->careful > 0 ? 1 : pub->window;
-    if (conn->state != AMQ_UP || pub->step != AMQ_READY || conn->blocked || pub->big != NULL ||
-        (publish->pub.qos > 0 && pub->next - pub->first >= window)) {
+    if (conn->state != AMQ_UP || pub->step != AMQ_READY || conn->blocked || conn->starved ||
+        pub->big != NULL || (publish->pub.qos > 0 && pub->next - pub->first >= window)) {
         return false;
     }
     size_t waits = pubsub__amqp_out_waits(&conn->out);
