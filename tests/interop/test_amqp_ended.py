@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """RabbitMQ ends a consumer that leaves a message unsettled for too long: the subscription has its queue
 again, with what is in it, over the same connection, and leaves nothing behind that fills up."""
+import signal
 import sys
 
 import amqp_interop
@@ -36,7 +37,8 @@ class Ended(interop.support.Case):
         sub = self.subscriber("-v", "-c", "1", "-W", "%ds" % (2 * interop.DEADLINE), "gone/t")
         (queue,) = self.queues()
         amqp_interop.rabbitmqctl(BROKER, "eval", '{ok, Q} = rabbit_amqqueue:lookup('
-                                 'rabbit_misc:r(<<"/">>, queue, <<"%s">>)), rabbit_amqqueue:delete(Q, false, false, <<"test">>).' % queue.decode())
+                                 'rabbit_misc:r(<<"/">>, queue, <<"%s">>)), '
+                                 'rabbit_amqqueue:delete(Q, false, false, <<"test">>).' % queue.decode())
         sub.wait_for("missed")
         self.ok("pub", "gone/t", "x")
         code, out, err = sub.end()
@@ -54,6 +56,17 @@ class Ended(interop.support.Case):
         finally:
             amqp_interop.rabbitmqctl(BROKER, "eval", "application:set_env(rabbit, channel_max, 8).")
         self.assertNotIn(b"NOT_ALLOWED", sub.stderr)
+
+    def test_an_answer_that_is_refused(self):
+        """Its request does not come again for ever, and the next one is answered. This broker takes 64 KiB."""
+        reply = self.start("reply", "-v", "ended/q", "--exec", "read x; echo ran >&2; [ $x = small ] && printf fine || "
+                           "head -c 100000 /dev/zero")
+        reply.wait_for("subscribed to")
+        self.fails(6, "request", "-W", "1s", "ended/q", "big", says="no answer")
+        reply.wait_for("max size")
+        self.assertEqual(self.ok("request", "ended/q", "small"), b"fine\n")
+        _, _, err = reply.signal(signal.SIGTERM).end()
+        self.assertEqual(err.count("ran\n"), 2, err)
 
 
 if __name__ == "__main__":
