@@ -204,12 +204,13 @@ static void on_opened(void *ctx)
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
 
-/* In subscriber mode messages come between the answers. */
+/* In subscriber mode messages come between the answers. The server leaves that mode with the last channel,
+ * and then answers PING as it does anybody. */
 static bool is_push(const redis_reply *reply)
 {
     const redis_reply *kind = pubsub__redis_at(reply, 0);
     return pubsub__redis_is_text(kind, "message") || pubsub__redis_is_text(kind, "pmessage") ||
-           pubsub__redis_is_text(kind, "pong");
+           pubsub__redis_is_text(kind, "pong") || pubsub__redis_is_text(reply, "PONG");
 }
 
 static void answer(redis_conn *conn, const redis_reply *reply)
