@@ -188,6 +188,17 @@ static void readers_down(redis_self *self, const pubsub_error *err)
     }
 }
 
+/* The core has given it up: whoever comes later needs another one. */
+static void hub_over(redis_link *link, const pubsub_error *err)
+{
+    for (redis_sub *sub = link->self->subs; sub != NULL; sub = sub->next) {
+        if (sub->listening) { /* lives on another link */
+            pubsub__redis_refuse(sub, err);
+        }
+    }
+    pubsub__redis_link_free(link);
+}
+
 static void on_down(void *ctx, const pubsub_error *err)
 {
     redis_link *link = ctx;
@@ -209,6 +220,9 @@ static void on_down(void *ctx, const pubsub_error *err)
         readers_down(self, err);
     }
     pubsub_sink_link_down(self->sink, link->number, err);
+    if (link->kind == REDIS_LINK_HUB && !pubsub_err_is_retryable(err->code)) {
+        hub_over(link, err);
+    }
 }
 
 static void on_push(void *ctx, const redis_reply *reply)
