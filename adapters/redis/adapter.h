@@ -256,6 +256,8 @@ void pubsub__redis_ops_leave(redis_sub *sub);
 size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
 void pubsub__redis_outcomes(redis_self *self);
 void pubsub__redis_on_timer(void *ctx);
+/* The next server may be another one, or empty: topics are entered in its registry anew. */
+void pubsub__redis_forget_topics(redis_self *self);
 
 /* subscribe.c: for both */
 void pubsub__redis_subscribe(void *ctx, pubsub_spi_subscription *subscription);

@@ -217,6 +217,7 @@ static void on_down(void *ctx, const pubsub_error *err)
         self->acks = self->in_flight = 0;
         self->begun = false;
         self->queued.code = PUBSUB_OK;
+        pubsub__redis_forget_topics(self);
         readers_down(self, err);
     }
     pubsub_sink_link_down(self->sink, link->number, err);
