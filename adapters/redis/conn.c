@@ -433,6 +433,13 @@ bool pubsub__redis_conn_say(redis_conn *conn, redis_reply_fn fn, void *ctx, ...)
     return pubsub__redis_conn_command(conn, fn, ctx, words, count);
 }
 
+void pubsub__redis_conn_forget(redis_conn *conn)
+{
+    for (size_t i = 0; conn != NULL && i < conn->ring_count; i++) {
+        conn->ring[(conn->ring_at + i) & (conn->ring_cap - 1)].fn = NULL;
+    }
+}
+
 size_t pubsub__redis_conn_waiting(const redis_conn *conn)
 {
     return conn->ring_count;

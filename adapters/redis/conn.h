@@ -68,6 +68,9 @@ bool pubsub__redis_conn_say(redis_conn *conn, redis_reply_fn fn, void *ctx, ...)
 bool pubsub__redis_conn_command(redis_conn *conn, redis_reply_fn fn, void *ctx,
                                 const pubsub_bytes *words, size_t count);
 
+/* Whoever waits for a reply gets none; for connections that one subscription has for itself. */
+void pubsub__redis_conn_forget(redis_conn *conn);
+
 /* Commands without a reply, and bytes that wait to be sent. */
 size_t pubsub__redis_conn_waiting(const redis_conn *conn);
 size_t pubsub__redis_conn_queued(const redis_conn *conn);

@@ -25,14 +25,17 @@ static void sent(redis_sub *sub, bool ok)
     }
 }
 
-/* True when it was an error: the subscription is refused. */
+/* True when it was an error: the subscription is refused. One that was there before waits for what may pass
+ * by itself, such as a server that is full. */
 static bool is_refused(redis_sub *sub, const redis_reply *reply)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (pubsub__redis_error(reply, &err) == PUBSUB_OK) {
         return false;
     }
-    if (reply != NULL) { /* else its link tells */
+    if (reply != NULL && sub->ever) { /* without a reply its link tells */
+        pubsub__redis_stream_again(sub, &err);
+    } else if (reply != NULL) {
         pubsub__redis_refuse(sub, &err);
     }
     return true;
@@ -456,7 +459,7 @@ static void on_meta(void *ctx, const redis_reply *reply, bool was_sent)
     pubsub__buf mine;
     pubsub_error err = PUBSUB_ERROR_INIT;
     (void)was_sent;
-    if (reply == NULL || is_refused(sub, reply)) {
+    if (reply == NULL || sub->stage != REDIS_STAGE_GROUP || is_refused(sub, reply)) {
         return;
     }
     pubsub__buf_init(&mine, SIZE_MAX / 4);
@@ -479,6 +482,9 @@ static void on_first(void *ctx, const redis_reply *reply, bool was_sent)
 {
     redis_sub *sub = ctx;
     (void)was_sent;
+    if (reply != NULL && is_refused(sub, reply)) {
+        sub->stage = REDIS_STAGE_IDLE;
+    }
     sub->resumed = sub->resumed || (sub->wild && pubsub__redis_int(reply, 1) == 0);
 }
 

@@ -168,6 +168,7 @@ void pubsub__redis_stream_again(redis_sub *sub, const pubsub_error *err)
         pubsub__redis_refuse(sub, &why);
         return;
     }
+    pubsub__redis_conn_forget(sub->link->conn); /* nothing of this time comes into the next */
     pubsub__redis_stream_lost(sub);
     pubsub_sink_lost(sub->self->sink, sub->spi, &why);
 }
