@@ -96,6 +96,7 @@ struct redis_topic {
     bool ready;           /* it can be read: its group is there, its beginning is known */
     bool fresh;           /* what was gone before its group began is no loss */
     bool late;            /* appeared after the subscription: counts from its first message */
+    bool told;            /* that it cannot be read now, because its group cannot be made */
 };
 
 typedef enum redis_stage {

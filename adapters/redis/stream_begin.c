@@ -393,12 +393,19 @@ static void on_late(redis_op *op, const redis_reply *reply)
     }
     bool there = reply->type == REDIS_ERROR && reply->len >= 9 &&
                  memcmp(reply->as.text, "BUSYGROUP", 9) == 0;
+    redis_topic *topic = &sub->topics[op->topic];
     if (!there && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
-        pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        if (!topic->told) { /* once; the timer tries again */
+            pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        }
+        topic->told = true;
         return;
     }
-    sub->topics[op->topic].ready = sub->topics[op->topic].exists = true;
-    unblock(sub);
+    topic->told = false;
+    if (!topic->ready) {
+        topic->ready = topic->exists = true;
+        unblock(sub);
+    }
 }
 
 void pubsub__redis_topic_late(redis_sub *sub, uint32_t index)

@@ -354,6 +354,7 @@ static void tick(redis_sub *sub)
     }
     for (uint32_t i = 0; i < sub->topic_count; i++) {
         if (!sub->topics[i].ready) {
+            pubsub__redis_topic_late(sub, i);
             continue;
         }
         if (sub->open > 0) {
