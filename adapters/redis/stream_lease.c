@@ -325,6 +325,12 @@ static void keep_lock(redis_sub *sub)
     (void)say(conn, op, words, 6);
 }
 
+/* Messages that nobody else may have: in handlers, or waiting to come again. */
+static bool holds(const redis_sub *sub)
+{
+    return sub->open > 0 || sub->again_count > 0;
+}
+
 static void tick(redis_sub *sub)
 {
     redis_conn *conn = pubsub__redis_main(sub->self);
@@ -337,7 +343,7 @@ static void tick(redis_sub *sub)
     if (sub->group == NULL) {
         return;
     }
-    if (sub->open > 0 && silent > (uint64_t)sub->self->lease * MS) {
+    if (holds(sub) && silent > (uint64_t)sub->self->lease * MS) {
         pubsub_error_set(&err, PUBSUB_EBUSY,
                          "nothing was heard for longer than redis.lease: others may have taken "
                          "over what is pending");
@@ -357,12 +363,12 @@ static void tick(redis_sub *sub)
             pubsub__redis_topic_late(sub, i);
             continue;
         }
-        if (sub->open > 0) {
+        if (holds(sub)) {
             renew(sub, i);
         }
         take_over(sub, i);
     }
-    if (sub->open == 0) {
+    if (!holds(sub)) {
         sub->renewed_ns = pubsub__clock_mono_ns();
     }
 }
@@ -501,7 +507,6 @@ static void nack(redis_sub *sub, const pubsub_spi_ack *ack)
     again->topic = topic_of(ack);
     again->attempt = (uint32_t)(ack->token >> 32);
     memcpy(again->position, ack->position, sizeof(again->position));
-    pubsub__redis_stream_timer_set(sub);
 }
 
 /* Nobody has seen it: at once for the others, and the attempt does not count. */
@@ -523,6 +528,7 @@ static void hand_back(redis_sub *sub, const pubsub_spi_ack *ack)
 
 void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t count)
 {
+    bool refused = false;
     for (size_t at = 0; at < count;) {
         size_t n = 1;
         if (topic_of(&acks[at]) >= sub->topic_count) {
@@ -539,6 +545,7 @@ void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t
             break;
         case PUBSUB_SPI_NACK:
             nack(sub, &acks[at]);
+            refused = true;
             break;
         case PUBSUB_SPI_RELEASE:
             hand_back(sub, &acks[at]);
@@ -546,5 +553,8 @@ void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t
         }
         sub->open -= n < sub->open ? n : sub->open;
         at += n;
+    }
+    if (refused) { /* once for all: it looks at each that waits */
+        pubsub__redis_stream_timer_set(sub);
     }
 }
