@@ -70,6 +70,18 @@ static void recovered(redis_sub *sub, size_t got, size_t wanted)
     pubsub__redis_stream_read(sub);
 }
 
+static const char *const trimmed = "the stream was trimmed before this was handled";
+
+/* Servers before version 7 put a nil where an entry is gone. */
+static size_t entries_of(const redis_reply *reply)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pubsub__redis_count(reply); i++) {
+        count += pubsub__redis_at(reply, i)->type == REDIS_ARRAY ? 1 : 0;
+    }
+    return count;
+}
+
 static void on_claimed(redis_op *op, const redis_reply *reply)
 {
     redis_sub *sub = op->sub;
@@ -79,7 +91,12 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
     size_t guess = 0;
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (sub != NULL && reply != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
-        pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        if (op->mine) { /* nobody else would give them to us */
+            pubsub__redis_stream_again(sub, &err);
+        } else {
+            pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        }
+        return;
     }
     for (size_t i = 0; i < count && i < PENDING_MAX; i++) {
         pubsub_bytes text = pubsub__redis_bytes(
@@ -96,10 +113,9 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
     if (sub != NULL && count > 0 && count <= PENDING_MAX) {
         pubsub__redis_stream_give(sub, op->topic, reply, attempts, 0);
     }
-    if (sub != NULL && op->mine && count < wanted->count && reply != NULL &&
-        err.code == PUBSUB_OK) {
-        pubsub__redis_stream_gap(sub, "the stream was trimmed before this was handled",
-                                 wanted->count - count);
+    size_t there = entries_of(reply);
+    if (sub != NULL && op->mine && there < wanted->count && reply != NULL) {
+        pubsub__redis_stream_gap(sub, trimmed, wanted->count - there);
     }
     if (sub != NULL && op->mine && reply != NULL) { /* only now: what is new comes behind it */
         recovered(sub, wanted->count, op->read);
@@ -378,8 +394,16 @@ static void tick(redis_sub *sub)
 static void on_once_more(redis_op *op, const redis_reply *reply)
 {
     uint32_t attempt = op->attempt + 1;
-    if (op->sub != NULL && pubsub__redis_count(reply) == 1) {
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (op->sub == NULL || reply == NULL) {
+        return;
+    }
+    if (pubsub__redis_error(reply, &err) != PUBSUB_OK) { /* it is pending: found at the next beginning */
+        pubsub__redis_stream_again(op->sub, &err);
+    } else if (entries_of(reply) == 1) {
         pubsub__redis_stream_give(op->sub, op->topic, reply, &attempt, 0);
+    } else {
+        pubsub__redis_stream_gap(op->sub, trimmed, 1);
     }
 }
 
