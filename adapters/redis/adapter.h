@@ -25,6 +25,9 @@ typedef struct redis_channel redis_channel;
 typedef struct redis_op redis_op;
 typedef struct redis_topic redis_topic;
 
+/* Most commands on main that wait for their answers before publishing, and looking after groups, does. */
+enum { REDIS_IN_FLIGHT_MAX = 32768 };
+
 /* Keys and channels of our own begin with this; no pattern matches them. */
 #define REDIS_KEY_RETAINED "pubsub.retained" /* pub/sub: hash topic -> payload */
 #define REDIS_KEY_LAST                                                                             \
@@ -201,6 +204,7 @@ struct redis_self {
     pubsub_timer *timer;
     size_t in_flight; /* publishes without an answer */
     bool alone;       /* the one that is in flight has to be the only one */
+    bool held_back;   /* submit had to leave some to the core */
     bool begun;       /* some of the present MULTI was sent */
     pubsub_spi_outcome outcomes[256];
     pubsub_error errors[256];
@@ -256,6 +260,8 @@ void pubsub__redis_ops_leave(redis_sub *sub);
 /* publish.c */
 size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
 void pubsub__redis_outcomes(redis_self *self);
+/* Answers came: go on with what submit has left, where no outcome says so. */
+void pubsub__redis_go_on(redis_self *self);
 void pubsub__redis_on_timer(void *ctx);
 /* The next server may be another one, or empty: topics are entered in its registry anew. */
 void pubsub__redis_forget_topics(redis_self *self);

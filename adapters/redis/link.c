@@ -217,6 +217,8 @@ static void on_down(void *ctx, const pubsub_error *err)
         self->acks = self->in_flight = 0;
         self->begun = false;
         self->queued.code = PUBSUB_OK;
+        self->retry_ns = 0; /* what was full may be another server now */
+        pubsub_timer_stop(self->timer);
         pubsub__redis_forget_topics(self);
         readers_down(self, err);
     }
@@ -239,6 +241,7 @@ static void on_idle(void *ctx)
         pubsub__redis_hub_idle(link->self);
     } else {
         pubsub__redis_outcomes(link->self);
+        pubsub__redis_go_on(link->self);
     }
     pubsub__redis_turn(link->self);
 }

@@ -13,7 +13,7 @@
  * lost with the connection this often goes alone, so that nothing innocent is lost with it, and at last no
  * more. */
 enum { SUSPECT_SENDS = 3, POISON_SENDS = 8 };
-enum { OUTCOMES = 256, KNOWN = 4096, IN_FLIGHT_MAX = 32768, QUEUED_MAX = 1024 * 1024 };
+enum { OUTCOMES = 256, KNOWN = 4096, QUEUED_MAX = 1024 * 1024 };
 
 /* ---- the registry of topics ------------------------------------------------------------------------ */
 
@@ -363,7 +363,7 @@ size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
     if (conn == NULL || self->retry_ns != 0) {
         return 0;
     }
-    while (taken < count && pubsub__redis_conn_waiting(conn) < IN_FLIGHT_MAX &&
+    while (taken < count && pubsub__redis_conn_waiting(conn) < REDIS_IN_FLIGHT_MAX &&
            pubsub__redis_conn_queued(conn) < QUEUED_MAX && !has_company(self, publishes[taken])) {
         writer w = {self, conn, publishes[taken], true};
         publishes[taken]->data = self;
@@ -379,5 +379,18 @@ size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
         }
         taken++;
     }
+    self->held_back = taken < count;
     return taken;
+}
+
+/* What fills the connection may be acks and claims only. */
+void pubsub__redis_go_on(redis_self *self)
+{
+    redis_conn *conn = pubsub__redis_main(self);
+    if (self->held_back && self->in_flight == 0 && conn != NULL &&
+        pubsub__redis_conn_waiting(conn) < REDIS_IN_FLIGHT_MAX &&
+        pubsub__redis_conn_queued(conn) < QUEUED_MAX) {
+        self->held_back = false;
+        pubsub_sink_writable(self->sink);
+    }
 }

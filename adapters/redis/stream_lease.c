@@ -352,8 +352,11 @@ static void tick(redis_sub *sub)
     redis_conn *conn = pubsub__redis_main(sub->self);
     pubsub_error err = PUBSUB_ERROR_INIT;
     uint64_t silent = pubsub__clock_mono_ns() - sub->renewed_ns;
-    pubsub__redis_stream_check(sub, false);
-    if (sub->ticks++ % 4 == 3) {
+    bool mute = conn != NULL && pubsub__redis_conn_waiting(conn) > REDIS_IN_FLIGHT_MAX;
+    if (!mute) {
+        pubsub__redis_stream_check(sub, false);
+    }
+    if (!mute && sub->ticks++ % 4 == 3) {
         pubsub__redis_stream_check(sub, true);
     }
     if (sub->group == NULL) {
@@ -364,6 +367,9 @@ static void tick(redis_sub *sub)
                          "nothing was heard for longer than redis.lease: others may have taken "
                          "over what is pending");
         pubsub__redis_stream_again(sub, &err);
+        return;
+    }
+    if (mute) { /* it answers nothing, so asking more only piles up */
         return;
     }
     if (sub->lock != NULL) {
