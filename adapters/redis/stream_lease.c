@@ -404,7 +404,8 @@ static void on_once_more(redis_op *op, const redis_reply *reply)
     if (op->sub == NULL || reply == NULL) {
         return;
     }
-    if (pubsub__redis_error(reply, &err) != PUBSUB_OK) { /* it is pending: found at the next beginning */
+    if (pubsub__redis_error(reply, &err) !=
+        PUBSUB_OK) { /* it is pending: found at the next beginning */
         pubsub__redis_stream_again(op->sub, &err);
     } else if (entries_of(reply) == 1) {
         pubsub__redis_stream_give(op->sub, op->topic, reply, &attempt, 0);
