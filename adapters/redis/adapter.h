@@ -191,6 +191,7 @@ struct redis_self {
     char *name; /* owned: of connections and consumers */
     pubsub_duration_ms keep_alive;
     pubsub_duration_ms lease;
+    bool wants_master; /* it changes something, so replicas among the hosts are of no use */
     uint64_t max_len;
     redis_link *links;
     redis_link *main, *hub;

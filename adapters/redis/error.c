@@ -18,7 +18,8 @@ static const struct mapping {
      "the server is in protected mode: set a password or its bind address"},
     {"OOM", PUBSUB_EFULL, "the server's memory is full: raise maxmemory or trim"},
     {"MISCONF", PUBSUB_EFULL, "the server cannot write to its disk and refuses changes"},
-    {"READONLY", PUBSUB_EREJECTED, "this server is a replica: connect to its master"},
+    {"READONLY", PUBSUB_EREJECTED,
+     "this server is a replica: name its master in the URL, or all hosts, as in redis://a,b"},
     {"MASTERDOWN", PUBSUB_ECONNECT, "the replica has lost its master"},
     {"LOADING", PUBSUB_ECONNECT, "the server is starting and reads its data"},
     {"BUSY", PUBSUB_EBUSY, "the server runs a script"},
@@ -103,6 +104,10 @@ pubsub_err pubsub__redis_error(const redis_reply *reply, pubsub_error *err)
 {
     if (reply == NULL) {
         return pubsub_error_set(err, PUBSUB_ELOST, "the connection was lost before the answer");
+    }
+    if (reply == &pubsub__redis_replica) {
+        return pubsub_error_set(err, PUBSUB_ECONNECT,
+                                "this server is a replica: the next host is asked");
     }
     if (reply->type != REDIS_ERROR) {
         return PUBSUB_OK;

@@ -251,8 +251,27 @@ static void on_ended(void *ctx)
     on_down(ctx, NULL);
 }
 
-static const redis_conn_events events = {
-    .up = on_up, .down = on_down, .push = on_push, .idle = on_idle, .ended = on_ended};
+/* All connections go: what is read from one server cannot be acked on another. */
+static void on_replica(void *ctx, const pubsub_error *err)
+{
+    redis_self *self = ((redis_link *)ctx)->self;
+    self->wants_master = true;
+    if (self->main != NULL && self->main->conn != NULL) {
+        pubsub__redis_conn_fail(self->main->conn, err); /* and the readers of streams with it */
+    }
+    for (redis_link *link = self->links; link != NULL; link = link->next) {
+        if (link->conn != NULL) {
+            pubsub__redis_conn_fail(link->conn, err);
+        }
+    }
+}
+
+static const redis_conn_events events = {.up = on_up,
+                                         .down = on_down,
+                                         .replica = on_replica,
+                                         .push = on_push,
+                                         .idle = on_idle,
+                                         .ended = on_ended};
 
 /* ---- members of the adapter ----------------------------------------------------------------------- */
 
@@ -280,6 +299,8 @@ pubsub_err pubsub__redis_connect(void *ctx, uint32_t number, pubsub_error *err)
                               .name = self->name,
                               .database = self->database,
                               .keep_alive = self->keep_alive,
+                              .movable = pubsub_url_host_count(self->config->url) > 1,
+                              .master = self->wants_master,
                               .events = &events,
                               .ctx = link};
     pubsub_error why = PUBSUB_ERROR_INIT;

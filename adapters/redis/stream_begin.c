@@ -33,6 +33,9 @@ static bool is_refused(redis_sub *sub, const redis_reply *reply)
     if (pubsub__redis_error(reply, &err) == PUBSUB_OK) {
         return false;
     }
+    if (reply == &pubsub__redis_replica) {
+        return true; /* its link is about to go to another host */
+    }
     if (reply != NULL && sub->ever) { /* without a reply its link tells */
         pubsub__redis_stream_again(sub, &err);
     } else if (reply != NULL) {

@@ -486,7 +486,8 @@ static void on_acked(redis_op *op, const redis_reply *reply)
 {
     redis_self *self = op->self;
     pubsub_error err = PUBSUB_ERROR_INIT;
-    if (reply != NULL && op->sub != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
+    bool told = reply == NULL || reply == &pubsub__redis_replica; /* by its link */
+    if (!told && op->sub != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
         pubsub_sink_error(self->sink, op->sub->spi, &err);
     }
     if (reply != NULL) {
