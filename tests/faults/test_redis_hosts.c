@@ -102,6 +102,26 @@ static void test_redis_hosts_replica_comes_first(void **state)
     kit_broker_stop(master);
 }
 
+/* Who may not ask what a server is finds out by trying. */
+static void test_redis_hosts_without_hello(void **state)
+{
+    (void)state;
+    char url[120];
+    kit_broker *master = quick_master();
+    kit_broker *replica = quick_master();
+    follow(replica, master);
+    redis_say(master, "ACL SETUSER u on >w ~* &* +@all -hello");
+    redis_say(replica, "ACL SETUSER u on >w ~* &* +@all -hello");
+    (void)snprintf(url, sizeof(url), "redis+streams://u:w@127.0.0.1:%u,127.0.0.1:%u",
+                   (unsigned)port(replica), (unsigned)port(master));
+    kit_peer *peer = kit_peer_new(&net, url, SOON);
+    (void)kit_store_text(peer, "t", "x");
+    check_nothing_lost(peer);
+    kit_net_fini(&net);
+    kit_broker_stop(replica);
+    kit_broker_stop(master);
+}
+
 /* Messages go on while the two change places, twice; all of them come. */
 static void test_redis_hosts_master_becomes_a_replica(void **state)
 {
@@ -209,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_redis_hosts_replica_comes_first),
+        CASE(test_redis_hosts_without_hello),
         CASE(test_redis_hosts_master_becomes_a_replica),
         CASE(test_redis_hosts_no_master),
         CASE(test_redis_hosts_what_a_replica_is_good_for),
