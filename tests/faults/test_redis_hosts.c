@@ -228,10 +228,8 @@ static void test_redis_hosts_what_a_replica_is_good_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_redis_hosts_replica_comes_first),
-        CASE(test_redis_hosts_without_hello),
-        CASE(test_redis_hosts_master_becomes_a_replica),
-        CASE(test_redis_hosts_no_master),
+        CASE(test_redis_hosts_replica_comes_first),        CASE(test_redis_hosts_without_hello),
+        CASE(test_redis_hosts_master_becomes_a_replica),   CASE(test_redis_hosts_no_master),
         CASE(test_redis_hosts_what_a_replica_is_good_for),
     };
     return cmocka_run_group_tests_name("redis_hosts", tests, NULL, NULL);
