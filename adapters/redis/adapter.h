@@ -147,10 +147,12 @@ struct redis_sub {
     redis_stage stage;
     bool wild;
     char *group;    /* NULL = a plain reader */
-    char *consumer; /* its name in the group */
-    char *lock;     /* key of the durable name's holder, NULL = none */
-    char *token;    /* what we write there */
-    char *meta;     /* key of what is known of the group */
+    char *consumer; /* its name in the group, another one at each beginning */
+    char *former;   /* the one before, NULL = none */
+    unsigned begins;
+    char *lock;  /* key of the durable name's holder, NULL = none */
+    char *token; /* what we write there */
+    char *meta;  /* key of what is known of the group */
     pubsub_timer *timer;
     redis_topic *topics;
     size_t topic_count, topic_cap;

@@ -102,7 +102,8 @@ static void answer(redis_sub *sub)
 {
     pubsub_spi_subscribed granted = {sub->resumed, sub->spi->request.qos,
                                      sub->has_gap ? &sub->gap : NULL};
-    bool recover = sub->group != NULL && (sub->resumed || sub->ever);
+    bool recover = (sub->lock != NULL && (sub->resumed || sub->ever)) ||
+                   (sub->group != NULL && sub->former != NULL);
     sub->answered = sub->ever = true;
     sub->stage = REDIS_STAGE_READING;
     sub->renewed_ns = pubsub__clock_mono_ns();
@@ -205,9 +206,17 @@ static bool begin_plain(redis_sub *sub, const redis_topic *topic)
 /* ---- making a group ---------------------------------------------------------------------------------- */
 
 /* A new group is told how many entries were before it, so that the server counts what it has read: that is
- * how trimming is noticed. Servers before version 7 cannot. */
+ * how trimming is noticed. Servers before version 7 cannot. Members that are gone and have left nothing are
+ * removed on the occasion. */
 static const char create_script[] =
     "local k, g, from = KEYS[1], ARGV[1], ARGV[2]\n"
+    "local ok, all = pcall(redis.call, 'XINFO', 'CONSUMERS', k, g)\n"
+    "if not ok or all.err then all = {} end\n"
+    "for _, c in ipairs(all) do\n"
+    "  if c[4] == 0 and c[6] > tonumber(ARGV[3]) then\n"
+    "    redis.pcall('XGROUP', 'DELCONSUMER', k, g, c[2])\n"
+    "  end\n"
+    "end\n"
     "local info, i = redis.pcall('XINFO', 'STREAM', k), {}\n"
     "for n = 1, #info, 2 do i[info[n]] = info[n + 1] end\n"
     "local added, len = i['entries-added'] or (info.err and 0), i['length'] or 0\n"
@@ -221,10 +230,13 @@ static const char create_script[] =
 static bool create(redis_sub *sub, redis_conn *conn, const redis_topic *topic, const char *start,
                    redis_reply_fn fn, void *ctx)
 {
-    pubsub_bytes words[6] = {pubsub_bytes_of("EVAL"),     pubsub_bytes_of(create_script),
+    char idle[24];
+    (void)snprintf(idle, sizeof(idle), "%" PRId64, 4 * sub->self->lease + 10000);
+    pubsub_bytes words[7] = {pubsub_bytes_of("EVAL"),     pubsub_bytes_of(create_script),
                              pubsub_bytes_of("1"),        pubsub__redis_topic_key(topic),
-                             pubsub_bytes_of(sub->group), pubsub_bytes_of(start)};
-    return pubsub__redis_conn_command(conn, fn, ctx, words, 6);
+                             pubsub_bytes_of(sub->group), pubsub_bytes_of(start),
+                             pubsub_bytes_of(idle)};
+    return pubsub__redis_conn_command(conn, fn, ctx, words, 7);
 }
 
 /* ---- where a group begins -------------------------------------------------------------------------------- */

@@ -186,7 +186,7 @@ static void on_pending(redis_op *op, const redis_reply *reply)
         const redis_reply *one = pubsub__redis_at(reply, i);
         pubsub_bytes id = pubsub__redis_bytes(pubsub__redis_at(one, 0));
         bool own = pubsub__redis_is_text(pubsub__redis_at(one, 1), sub->consumer);
-        if (own == op->mine && id.data != NULL &&
+        if ((op->mine || !own) && id.data != NULL &&
             pubsub__redis_id_parse(id.data, id.len, wanted->one[wanted->count].id)) {
             int64_t deliveries = pubsub__redis_int(pubsub__redis_at(one, 3), 1);
             bool counts = !op->mine || !sub->surplus;
@@ -223,12 +223,15 @@ bool pubsub__redis_stream_recover(redis_sub *sub, uint32_t credit)
     op->read = credit < PENDING_MAX ? credit : PENDING_MAX;
     (void)snprintf(most, sizeof(most), "%u", (unsigned)op->read);
     (void)pubsub__redis_id_text(sub->recover_at, start + 1);
+    /* Whoever holds the lock is alone: all that is pending is his. */
+    bool all = sub->lock != NULL && !sub->surplus;
+    const char *whose = sub->surplus || sub->former == NULL ? sub->consumer : sub->former;
     pubsub_bytes words[7] = {
-        pubsub_bytes_of("XPENDING"),   pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
-        pubsub_bytes_of(sub->group),   pubsub_bytes_of(start),
-        pubsub_bytes_of("+"),          pubsub_bytes_of(most),
-        pubsub_bytes_of(sub->consumer)};
-    sub->recovering = say(conn, op, words, 7);
+        pubsub_bytes_of("XPENDING"), pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
+        pubsub_bytes_of(sub->group), pubsub_bytes_of(start),
+        pubsub_bytes_of("+"),        pubsub_bytes_of(most),
+        pubsub_bytes_of(whose)};
+    sub->recovering = say(conn, op, words, all ? 6 : 7);
     pubsub__redis_conn_flush(conn);
     return true;
 }
