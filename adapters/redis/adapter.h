@@ -149,7 +149,8 @@ struct redis_sub {
     char *group;    /* NULL = a plain reader */
     char *consumer; /* its name in the group, another one at each beginning */
     char *former;   /* the one before, NULL = none */
-    unsigned begins;
+    bool used;      /* `consumer` has read */
+    unsigned names;
     char *lock;  /* key of the durable name's holder, NULL = none */
     char *token; /* what we write there */
     char *meta;  /* key of what is known of the group */

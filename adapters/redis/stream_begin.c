@@ -104,7 +104,7 @@ static void answer(redis_sub *sub)
                                      sub->has_gap ? &sub->gap : NULL};
     bool recover = (sub->lock != NULL && (sub->resumed || sub->ever)) ||
                    (sub->group != NULL && sub->former != NULL);
-    sub->answered = sub->ever = true;
+    sub->answered = sub->ever = sub->used = true;
     sub->stage = REDIS_STAGE_READING;
     sub->renewed_ns = pubsub__clock_mono_ns();
     sub->tick_ns = 0;

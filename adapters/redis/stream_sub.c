@@ -51,15 +51,16 @@ static bool init_group(redis_sub *sub)
 static bool rename_consumer(redis_sub *sub)
 {
     char name[96];
-    if (sub->group == NULL) {
+    if (sub->group == NULL || (sub->consumer != NULL && !sub->used)) {
         return true;
     }
-    (void)snprintf(name, sizeof(name), "%s.%u", sub->token, ++sub->begins);
+    (void)snprintf(name, sizeof(name), "%s.%u", sub->token, ++sub->names);
     char *fresh = pubsub__strdup(name);
     if (fresh != NULL) {
         pubsub__free(sub->former);
         sub->former = sub->consumer;
         sub->consumer = fresh;
+        sub->used = false;
     }
     return fresh != NULL;
 }
