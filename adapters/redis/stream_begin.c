@@ -112,6 +112,7 @@ static void answer(redis_sub *sub)
         sub->topics[i].ready = true;
     }
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &granted, NULL);
+    sub->has_gap = false; /* only now: a beginning that was cut off has told nobody */
     sub->recover_topic = recover ? 0 : SIZE_MAX;
     sub->recover_at[0] = sub->recover_at[1] = 0;
     sub->recovering = sub->surplus = false;

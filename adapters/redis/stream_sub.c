@@ -131,7 +131,6 @@ void pubsub__redis_stream_begin(redis_sub *sub)
         pubsub__redis_refuse(sub, &err);
         return;
     }
-    sub->has_gap = false;
     sub->stage = REDIS_STAGE_HUB;
     if (!sub->wild || self->announcements->confirmed) {
         after_hub(sub);
