@@ -71,7 +71,7 @@ struct redis_channel {
 
 /* A command on main whose answer a subscription waits for; outlives it. */
 struct redis_op {
-    redis_op *next;
+    redis_op *next, *prev;
     redis_self *self;
     redis_sub *sub; /* NULL = it is gone */
     void (*fn)(redis_op *op, const redis_reply *reply);

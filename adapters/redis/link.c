@@ -87,6 +87,9 @@ redis_op *pubsub__redis_op_new(redis_self *self, redis_sub *sub,
         op->sub = sub;
         op->fn = fn;
         op->next = self->ops;
+        if (op->next != NULL) {
+            op->next->prev = op;
+        }
         self->ops = op;
     }
     return op;
@@ -94,11 +97,13 @@ redis_op *pubsub__redis_op_new(redis_self *self, redis_sub *sub,
 
 void pubsub__redis_op_free(redis_op *op)
 {
-    for (redis_op **at = &op->self->ops; *at != NULL; at = &(*at)->next) {
-        if (*at == op) {
-            *at = op->next;
-            break;
-        }
+    if (op->prev != NULL) { /* there may be many, and the oldest goes first */
+        op->prev->next = op->next;
+    } else {
+        op->self->ops = op->next;
+    }
+    if (op->next != NULL) {
+        op->next->prev = op->prev;
     }
     pubsub__free(op->data);
     pubsub__free(op);
