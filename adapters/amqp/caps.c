@@ -136,7 +136,8 @@ static void with_names(pubsub_caps *out)
     REFUSE(out, "all consumers of a queue share its messages, whatever name they give",
            PUBSUB_FEATURE_DURABLE);
     cell(out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
-         "all consumers of a queue share its messages, also those without a group");
+         "all consumers of a queue share its messages, also those without a group; members may have "
+         "other patterns");
     cell(out, PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_NATIVE, "as far as the queue is durable");
 }
 

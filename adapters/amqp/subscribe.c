@@ -74,14 +74,19 @@ static void leave_channel(amq_sub *sub)
 
 static void refuse(amq_sub *sub, const pubsub_error *error)
 {
+    pubsub_error lost = *error;
     /* What was ours comes back to us as soon as the broker has noticed that the old connection is gone, or has
-     * recovered the queue, which it says not to find until then, nor to be able to make. */
-    bool comes_back = error->code == PUBSUB_EBUSY ||
-                      (error->code == PUBSUB_ENOTFOUND &&
-                       (sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE));
+     * recovered the queue, which it says not to find until then, nor to be able to make; a stream it finds
+     * a moment before it can be read. */
+    bool missing = error->code == PUBSUB_ENOTFOUND
+                       ? sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE
+                       : sub->queue.stream && sub->step == AMQ_STEP_CONSUME &&
+                             error->code == PUBSUB_EREJECTED;
+    bool comes_back = sub->ever && (missing || error->code == PUBSUB_EBUSY);
     leave_channel(sub);
-    if (sub->ever && comes_back) {
-        pubsub_sink_lost(sub->self->sink, sub->spi, error);
+    if (comes_back) {
+        lost.code = missing ? PUBSUB_ELOST : lost.code; /* else it would be final */
+        pubsub_sink_lost(sub->self->sink, sub->spi, &lost);
     } else {
         pubsub_sink_subscribed(sub->self->sink, sub->spi, NULL, error);
     }

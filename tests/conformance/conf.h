@@ -30,7 +30,9 @@ enum {
      * drop some: runs on the generous one. */
     CONF_LOAD = 1u << 8,
     /* Breaks the broker or the way to it: has its own, behind a proxy. */
-    CONF_FAULT = 1u << 9
+    CONF_FAULT = 1u << 9,
+    /* Two plain subscriptions of one topic, each of which gets all. */
+    CONF_FANOUT = 1u << 10
 };
 
 #define CONF_URL_MAX 512
@@ -77,6 +79,9 @@ typedef struct conf_adapter {
     bool headers_by_name;
     /* A confirmation does not tell the position of what was published. */
     bool blind_receipts;
+    /* A topic is one queue: all its subscriptions share the messages, in a group or not, and it keeps them
+     * while there is none. The note of PUBSUB_FEATURE_GROUP has to say so. */
+    bool shared_topics;
 } conf_adapter;
 
 /* One run of one case. */

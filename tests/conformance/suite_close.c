@@ -276,7 +276,7 @@ const conf_case conf_close[] = {
     CONF_CASE(end_at_once_names_what_is_left, CONF_ALL, 0, 0),
     CONF_CASE(no_callback_after_end, CONF_ALL | CONF_LOAD, 0, 0),
     CONF_CASE(no_callback_after_unsubscribe, CONF_ALL | CONF_LOAD, 0, 0),
-    CONF_CASE(a_handler_ends_its_own_subscription, CONF_ALL, 0, 0),
+    CONF_CASE(a_handler_ends_its_own_subscription, CONF_ALL | CONF_FANOUT, 0, 0),
     CONF_CASE(unsubscribe_waits_for_the_handler, CONF_DISPATCH, 0, 0),
     CONF_CASE(in_a_handler_end_is_refused_and_shutdown_starts_it, CONF_ALL, 0, 0),
     CONF_CASE(waiters_wake_when_the_client_ends, CONF_ALL, 0, 0),

@@ -118,5 +118,5 @@ const conf_case conf_crash[] = {
     CONF_CASE(killed_only_member_of_a_durable_group, CONF_POLLED, F(DURABLE_GROUP) | F(ACK),
               F(DURABLE_GROUP)),
     CONF_CASE(killed_publishers_lose_nothing_confirmed, CONF_THREAD, F(QOS1), F(QOS1)),
-    CONF_CASE(killed_listeners_disturb_nobody, CONF_THREAD, 0, 0),
+    CONF_CASE(killed_listeners_disturb_nobody, CONF_THREAD | CONF_FANOUT, 0, 0),
     CONF_END};
