@@ -135,9 +135,10 @@ static void with_names(pubsub_caps *out)
            PUBSUB_FEATURE_INNER_MULTI);
     REFUSE(out, "all consumers of a queue share its messages, whatever name they give",
            PUBSUB_FEATURE_DURABLE);
-    cell(out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
-         "all consumers of a queue share its messages, also those without a group; members may have "
-         "other patterns");
+    cell(
+        out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
+        "all consumers of a queue share its messages, also those without a group; members may have "
+        "other patterns");
     cell(out, PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_NATIVE, "as far as the queue is durable");
 }
 

@@ -78,10 +78,10 @@ static void refuse(amq_sub *sub, const pubsub_error *error)
     /* What was ours comes back to us as soon as the broker has noticed that the old connection is gone, or has
      * recovered the queue, which it says not to find until then, nor to be able to make; a stream it finds
      * a moment before it can be read. */
-    bool missing = error->code == PUBSUB_ENOTFOUND
-                       ? sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE
-                       : sub->queue.stream && sub->step == AMQ_STEP_CONSUME &&
-                             error->code == PUBSUB_EREJECTED;
+    bool missing =
+        error->code == PUBSUB_ENOTFOUND
+            ? sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE
+            : sub->queue.stream && sub->step == AMQ_STEP_CONSUME && error->code == PUBSUB_EREJECTED;
     bool comes_back = sub->ever && (missing || error->code == PUBSUB_EBUSY);
     leave_channel(sub);
     if (comes_back) {

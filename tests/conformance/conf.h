@@ -56,6 +56,10 @@ typedef struct conf_network {
      * connection. So a subscription that begins anew meanwhile may first get the end of what was sent, then
      * what is sent again. */
     bool drains;
+    /* What a client makes at the broker when it connects lasts over kill -9 only when the broker has ended in
+     * good order since it made the first such thing, or has gone on for minutes: the one that fault cases
+     * break is made to do so. */
+    bool matures;
     /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
     const char *attentive;
 } conf_network;

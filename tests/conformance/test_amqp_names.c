@@ -8,9 +8,7 @@ int main(int argc, char **argv)
                                           .own = "generous",
                                           .drains = true,
                                           .attentive = "amqp.heartbeat=1s"};
-    static const conf_adapter amqp = {.name = "amqp",
-                                      .label = "amqp+names",
-                                      .network = &rabbitmq,
-                                      .shared_topics = true};
+    static const conf_adapter amqp = {
+        .name = "amqp", .label = "amqp+names", .network = &rabbitmq, .shared_topics = true};
     return conf_main(&amqp, argc, argv);
 }
