@@ -219,8 +219,10 @@ conf_tally conf_load_judge(conf_load *load, kit_sub *sub, const char *name)
     }
     test_free(times);
     test_free(ends);
-    print_message("             %s: %zu confirmed ones lost, %zu came again, %zu never came\n",
-                  name, tally.lost, tally.doubled, tally.holes);
+    print_message("             %s: %zu confirmed ones lost, %zu came again, %zu never came, "
+                  "%zu gaps told\n",
+                  name, tally.lost, tally.doubled, tally.holes,
+                  kit_events_of(sub->peer, PUBSUB_EVENT_GAP));
     judge_order(load, &tally, sub, name);
     return tally;
 }
