@@ -56,10 +56,9 @@ typedef struct conf_network {
      * connection. So a subscription that begins anew meanwhile may first get the end of what was sent, then
      * what is sent again. */
     bool drains;
-    /* What a client makes at the broker when it connects lasts over kill -9 only when the broker has ended in
-     * good order since it made the first such thing, or has gone on for minutes: the one that fault cases
-     * break is made to do so. */
-    bool matures;
+    /* What was made at the broker less than so many milliseconds before kill -9 may be gone, whatever was
+     * confirmed. 0 = what is made is kept. */
+    int64_t writes_down;
     /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
     const char *attentive;
 } conf_network;
@@ -83,6 +82,9 @@ typedef struct conf_adapter {
     bool headers_by_name;
     /* A confirmation does not tell the position of what was published. */
     bool blind_receipts;
+    /* What a client gives back comes behind what was not delivered yet, and counts as an attempt. The note of
+     * PUBSUB_FEATURE_ATTEMPTS has to say so. */
+    bool returns_late;
     /* A topic is one queue: all its subscriptions share the messages, in a group or not, and it keeps them
      * while there is none. The note of PUBSUB_FEATURE_GROUP has to say so. */
     bool shared_topics;

@@ -127,19 +127,6 @@ static void proxy_as_new(kit_proxy *proxy)
     kit_proxy_cut(proxy);
 }
 
-/* Have it make the first of what it makes, and write down what it keeps for itself. */
-static void mature_own(const conf_network *network)
-{
-    kit_net net;
-    char url[CONF_URL_MAX];
-    pubsub_error error = PUBSUB_ERROR_INIT;
-    kit_net_init(&net, KIT_THREAD);
-    write_url(network, kit_broker_url(places.own), "first", url, sizeof(url));
-    KIT_OK(kit_try_connect(&net, url, "", &error), &error);
-    kit_net_fini(&net);
-    kit_broker_restart(places.own);
-}
-
 /* The proxy comes first: some brokers have to name its port to their clients. */
 static void start_own(const conf_network *network)
 {
@@ -155,9 +142,6 @@ static void start_own(const conf_network *network)
     }
     places.own = kit_broker_start_with(network->kind, network->own, settings);
     kit_proxy_target(places.proxy, kit_url_port(kit_broker_url(places.own)));
-    if (network->matures) {
-        mature_own(network);
-    }
 }
 
 static void prepare_faults(conf *t)

@@ -112,10 +112,13 @@ static void a_broker_killed_under_load(conf *t)
     const char *topic = conf_topic(t, "a");
     kit_sub *plain = plain_beside(t, peer_at(t, t->url, NULL), topic);
     kit_sub *durable = keeper(t, peer_at(t, t->url, NULL), topic);
+    kit_deadline written = kit_in(t->adapter->network->writes_down);
     conf_load *load = conf_load_start(t, peer_at(t, t->url, NULL), topic, stronger(t));
     conf_tally tally;
     for (size_t i = 0; i < rounds(2, 12); i++) {
-        conf_load_advance(load, 100);
+        do {
+            conf_load_advance(load, 100);
+        } while (!kit_over(written));
         conf_kill_broker(t);
         conf_restart_broker(t);
     }
