@@ -215,7 +215,10 @@ conf_tally conf_load_judge(conf_load *load, kit_sub *sub, const char *name)
     }
     for (size_t i = 0; i < count; i++) {
         tally.holes += times[i] == 0 ? 1 : 0;
-        tally.lost += times[i] == 0 && load->outcomes[i] == PUBSUB_ACCEPTED ? 1 : 0;
+        if (times[i] == 0 && load->outcomes[i] == PUBSUB_ACCEPTED && tally.lost++ == 0) {
+            print_message("             %s: m%zu of %zu was confirmed and never came\n", name, i,
+                          count);
+        }
     }
     test_free(times);
     test_free(ends);

@@ -70,6 +70,23 @@ static void killed_only_member_of_a_durable_group(conf *t)
     kill_consumer(t, conf_text(t, "group=%s durable=%s", name, name), false);
 }
 
+/* m0, m1, ..., then the fence; where the broker goes on with what it has of a connection that is lost, some of
+ * it may come behind the fence. */
+static void expect_in_order(conf *t, kit_sub *sub)
+{
+    const conf_network *network = t->adapter->network;
+    bool drains = network != NULL && network->drains;
+    size_t count = kit_count(sub);
+    size_t next = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t number = conf_number(kit_at(sub, i), "m");
+        if (number != SIZE_MAX || (!drains && i + 1 < count)) {
+            assert_int_equal(number, next++);
+        }
+    }
+    assert_int_equal(next + 1, count); /* one fence */
+}
+
 /* Publishers are killed at any moment: what they were told is stored is there, in order, and nothing
  * is there that was not published. */
 static void killed_publishers_lose_nothing_confirmed(conf *t)
@@ -98,9 +115,7 @@ static void killed_publishers_lose_nothing_confirmed(conf *t)
         assert_true(stored > 0);
         KIT_AWAIT(t->net, kit_count(sub) >= stored);
         conf_fence(t, sub->peer, topic, sub);
-        for (size_t i = 0; i + 1 < kit_count(sub); i++) {
-            assert_int_equal(conf_number(kit_at(sub, i), "m"), i);
-        }
+        expect_in_order(t, sub);
     }
 }
 
