@@ -177,11 +177,15 @@ static void answer(amq_sub *sub)
     static const char made_anew[] = "the queue was gone and was made anew";
     static const char exclusive[] = "reconnected: the broker kept nothing meanwhile";
     static const char no_acks[] = "reconnected: what was on its way without acks is lost";
+    static const char nowhere[] = "reconnected: nothing had come of the stream yet to go on behind";
     const amq_queue *queue = &sub->queue;
     bool kept = queue->named && sub->existed;
-    bool loses = sub->ever && (!kept || sub->no_ack) && !queue->stream;
+    bool starts_anew =
+        sub->spi->delivered.adapter == NULL && sub->spi->request.from.kind == PUBSUB_FROM_NEW;
+    bool loses = sub->ever && (queue->stream ? starts_anew : !kept || sub->no_ack);
     bool weak = sub->spi->request.qos == PUBSUB_AT_MOST_ONCE; /* streams want acks all the same */
-    pubsub_gap gap = {kept               ? no_acks
+    pubsub_gap gap = {queue->stream      ? nowhere
+                      : kept             ? no_acks
                       : queue->exclusive ? exclusive
                                          : made_anew,
                       PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};

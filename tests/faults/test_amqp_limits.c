@@ -162,6 +162,41 @@ static void test_amqp_limits_missing_confirm(void **state)
     kit_proxy_stop(proxy);
 }
 
+/* A reader of a stream that has had nothing yet does not know where it stood: it is told. */
+static void test_amqp_limits_stream_read_anew(void **state)
+{
+    (void)state;
+    const char *url = kit_broker_shared("rabbitmq");
+    char name[64];
+    char at[300];
+    char behind[300];
+    (void)snprintf(name, sizeof(name), "anew-%llx", (unsigned long long)kit_wall());
+    (void)snprintf(at, sizeof(at), "%s/?exchange=e-%s&stream=s-%s", url, name, name);
+    kit_proxy *proxy = kit_proxy_start(kit_url_port(url));
+    kit_proxy_url(proxy, at, behind, sizeof(behind));
+    kit_peer *publisher = kit_peer_new(&net, at, "");
+    kit_peer *peer = kit_peer_new(&net, behind, "reconnect_min=10ms reconnect_max=200ms");
+    kit_sub *sub = kit_subscribe(peer, "t", NULL);
+    kit_proxy_door(proxy, KIT_DOOR_CLOSED);
+    kit_proxy_cut(proxy);
+    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_INTERRUPTED) == 1);
+    kit_publish(publisher, "t", "missed");
+    kit_flush(publisher);
+    kit_proxy_door(proxy, KIT_DOOR_OPEN);
+    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_GAP) == 1);
+    kit_publish(publisher, "t", "seen");
+    KIT_AWAIT(&net, kit_count_of(sub, "seen") == 1);
+    /* From now on it goes on behind that. */
+    kit_proxy_cut(proxy);
+    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_INTERRUPTED) == 2);
+    kit_publish(publisher, "t", "kept");
+    KIT_AWAIT(&net, kit_count_of(sub, "kept") == 1);
+    assert_int_equal(kit_events_of(peer, PUBSUB_EVENT_GAP), 1);
+    assert_int_equal(kit_count_of(sub, "seen"), 1);
+    kit_net_fini(&net);
+    kit_proxy_stop(proxy);
+}
+
 static void test_amqp_limits_deleted_queue(void **state)
 {
     (void)state;
@@ -188,8 +223,11 @@ static void test_amqp_limits_deleted_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_amqp_limits_memory_alarm),  CASE(test_amqp_limits_disk_alarm),
-        CASE(test_amqp_limits_small),         CASE(test_amqp_limits_missing_confirm),
+        CASE(test_amqp_limits_memory_alarm),
+        CASE(test_amqp_limits_disk_alarm),
+        CASE(test_amqp_limits_small),
+        CASE(test_amqp_limits_missing_confirm),
+        CASE(test_amqp_limits_stream_read_anew),
         CASE(test_amqp_limits_deleted_queue),
     };
     return cmocka_run_group_tests_name("amqp_limits", tests, NULL, NULL);
