@@ -7,6 +7,7 @@ int main(int argc, char **argv)
                                           .query = "exchange=",
                                           .own = "generous",
                                           .drains = true,
+                                          .writes_down = 2000,
                                           .attentive = "amqp.heartbeat=1s"};
     static const conf_adapter amqp = {
         .name = "amqp", .label = "amqp+names", .network = &rabbitmq, .shared_topics = true};
