@@ -112,12 +112,14 @@ typedef enum amq_prepare {
 } amq_prepare;
 
 typedef struct amq_pub {
-    amq_slot *slots; /* a ring */
-    uint32_t size;   /* a power of two */
-    uint32_t window; /* most of them in use */
-    uint64_t first;  /* the oldest delivery tag without an answer */
-    uint64_t next;   /* the next one to be given */
-    uint64_t ids;    /* of the first tag of this channel: id = ids + tag */
+    amq_slot *slots;      /* a ring */
+    uint32_t size;        /* a power of two */
+    uint32_t window;      /* most of them in use */
+    uint64_t first;       /* the oldest delivery tag without an answer */
+    uint64_t next;        /* the next one to be given */
+    uint64_t first_ns;    /* since when it is the oldest */
+    uint64_t patience_ns; /* how long it may be; 0 = for ever */
+    uint64_t ids;         /* of the first tag of this channel: id = ids + tag */
     amq_prepare step;
     bool looked;              /* for what is being made: it was not there */
     bool compared;            /* the broker closed the channel over it, which says nothing */
@@ -299,6 +301,8 @@ bool pubsub__amqp_pub_confirmed(amq_self *self, uint64_t tag, bool multiple, boo
 void pubsub__amqp_pub_tell(amq_self *self);
 void pubsub__amqp_pub_returned(amq_self *self, pubsub_bytes message_id);
 void pubsub__amqp_pub_writable(amq_self *self);
+/* For how long the oldest one has waited in vain beyond what is allowed, in ns; 0 = not yet. */
+uint64_t pubsub__amqp_pub_overdue(amq_self *self);
 bool pubsub__amqp_pub_init(amq_self *self, pubsub_error *err);
 void pubsub__amqp_pub_fini(amq_self *self);
 

@@ -297,6 +297,34 @@ static const pubsub_transport_handlers handlers = {.opened = on_opened,
 
 /* ---- heartbeats ------------------------------------------------------------------------------- */
 
+/* A broker that is there and does not confirm: what it has is unknown, and goes out again. */
+static bool confirm_is_missing(amq_conn *conn)
+{
+    uint64_t waited = pubsub__amqp_pub_overdue(conn->self);
+    if (waited > 0) {
+        pubsub_error error = PUBSUB_ERROR_INIT;
+        pubsub_error_set(&error, PUBSUB_ELOST,
+                         "the broker did not confirm a message within %u s (amqp.confirm_timeout)",
+                         (unsigned)(waited / 1000000000u));
+        pubsub__amqp_conn_fail(conn, &error);
+    }
+    return waited > 0;
+}
+
+/* When to look again. */
+static pubsub_duration_ms look_after(const amq_conn *conn)
+{
+    const amq_pub *pub = &conn->self->pub;
+    pubsub_duration_ms next =
+        conn->heartbeat_s > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000;
+    pubsub_duration_ms patience = (pubsub_duration_ms)(pub->patience_ns / 4000000u);
+    if (conn == &conn->self->pub_conn) {
+        next = patience > 0 && patience < next ? patience : next;
+        next = pub->retry_ns != 0 && next > 50 ? 50 : next;
+    }
+    return next;
+}
+
 static void on_timer(void *ctx)
 {
     amq_conn *conn = ctx;
@@ -327,15 +355,14 @@ static void on_timer(void *ctx)
         starved(conn);
         return;
     }
+    if (conn == &self->pub_conn && conn->state == AMQ_UP && confirm_is_missing(conn)) {
+        return;
+    }
     if (conn == &self->pub_conn && self->pub.retry_ns != 0 && now >= self->pub.retry_ns) {
         self->pub.retry_ns = 0;
         pubsub_sink_writable(self->sink);
     }
-    pubsub_duration_ms next = beat > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000;
-    if (self->pub.retry_ns != 0 && conn == &self->pub_conn && next > 50) {
-        next = 50;
-    }
-    pubsub_timer_start(conn->timer, next);
+    pubsub_timer_start(conn->timer, look_after(conn));
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -414,10 +441,7 @@ void pubsub__amqp_conn_up(amq_conn *conn)
 {
     conn->state = AMQ_UP;
     pubsub_transport_good(conn->transport);
-    pubsub_timer_start(conn->timer, conn->starved ? 0
-                                    : conn->heartbeat_s > 0
-                                        ? (pubsub_duration_ms)conn->heartbeat_s * 500
-                                        : 60000);
+    pubsub_timer_start(conn->timer, conn->starved ? 0 : look_after(conn));
     pubsub_sink_link_up(conn->self->sink, conn->link);
 }
 

@@ -23,7 +23,10 @@ bool pubsub__amqp_pub_init(amq_self *self, pubsub_error *err)
 {
     amq_pub *pub = &self->pub;
     int64_t window = 1;
+    int64_t patience = 0;
     (void)pubsub_options_int(self->config->options, "amqp.window", &window);
+    (void)pubsub_options_int(self->config->options, "amqp.confirm_timeout", &patience);
+    pub->patience_ns = (uint64_t)patience * 1000000u;
     pub->window = (uint32_t)window;
     pub->size = 1;
     while (pub->size < pub->window) {
@@ -109,12 +112,24 @@ bool pubsub__amqp_pub_confirmed(amq_self *self, uint64_t tag, bool multiple, boo
     }
     while (pub->first < pub->next && slot(pub, pub->first)->publish == NULL) {
         pub->first++;
+        pub->first_ns = pubsub_sink_now_ns(self->sink);
     }
     if (pub->starved && pub->retry_ns == 0) {
         pub->starved = false;
         pubsub_sink_writable(self->sink);
     }
     return true;
+}
+
+uint64_t pubsub__amqp_pub_overdue(amq_self *self)
+{
+    amq_pub *pub = &self->pub;
+    uint64_t now = pubsub_sink_now_ns(self->sink);
+    if (pub->first == pub->next || self->pub_conn.blocked || pub->big != NULL) {
+        pub->first_ns = now; /* not the broker's turn */
+    }
+    uint64_t waited = now - pub->first_ns;
+    return pub->patience_ns > 0 && waited > pub->patience_ns ? waited : 0;
 }
 
 void pubsub__amqp_pub_returned(amq_self *self, pubsub_bytes message_id)
@@ -392,6 +407,7 @@ static bool submit_one(amq_self *self, pubsub_spi_publish *publish, uint64_t wal
     uint64_t tag = 0;
     if (channel == CONFIRMED) {
         tag = pub->next++;
+        pub->first_ns = tag == pub->first ? pubsub_sink_now_ns(self->sink) : pub->first_ns;
         *slot(pub, tag) = (amq_slot){publish, false};
     }
     put_body(self, publish, channel, tag);

@@ -74,14 +74,19 @@ static void leave_channel(amq_sub *sub)
 
 static void refuse(amq_sub *sub, const pubsub_error *error)
 {
+    pubsub_error lost = *error;
     /* What was ours comes back to us as soon as the broker has noticed that the old connection is gone, or has
-     * recovered the queue, which it says not to find until then, nor to be able to make. */
-    bool comes_back = error->code == PUBSUB_EBUSY ||
-                      (error->code == PUBSUB_ENOTFOUND &&
-                       (sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE));
+     * recovered the queue, which it says not to find until then, nor to be able to make; a stream it finds
+     * a moment before it can be read. */
+    bool missing =
+        error->code == PUBSUB_ENOTFOUND
+            ? sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE
+            : sub->queue.stream && sub->step == AMQ_STEP_CONSUME && error->code == PUBSUB_EREJECTED;
+    bool comes_back = sub->ever && (missing || error->code == PUBSUB_EBUSY);
     leave_channel(sub);
-    if (sub->ever && comes_back) {
-        pubsub_sink_lost(sub->self->sink, sub->spi, error);
+    if (comes_back) {
+        lost.code = missing ? PUBSUB_ELOST : lost.code; /* else it would be final */
+        pubsub_sink_lost(sub->self->sink, sub->spi, &lost);
     } else {
         pubsub_sink_subscribed(sub->self->sink, sub->spi, NULL, error);
     }
@@ -173,11 +178,15 @@ static void answer(amq_sub *sub)
     static const char made_anew[] = "the queue was gone and was made anew";
     static const char exclusive[] = "reconnected: the broker kept nothing meanwhile";
     static const char no_acks[] = "reconnected: what was on its way without acks is lost";
+    static const char nowhere[] = "reconnected: nothing had come of the stream yet to go on behind";
     const amq_queue *queue = &sub->queue;
     bool kept = sub->existed;
-    bool loses = sub->ever && (!kept || sub->no_ack) && !queue->stream;
+    bool starts_anew =
+        sub->spi->delivered.adapter == NULL && sub->spi->request.from.kind == PUBSUB_FROM_NEW;
+    bool loses = sub->ever && (queue->stream ? starts_anew : !kept || sub->no_ack);
     bool weak = sub->spi->request.qos == PUBSUB_AT_MOST_ONCE; /* streams want acks all the same */
-    pubsub_gap gap = {kept               ? no_acks
+    pubsub_gap gap = {queue->stream      ? nowhere
+                      : kept             ? no_acks
                       : queue->exclusive ? exclusive
                                          : made_anew,
                       PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};

@@ -247,14 +247,46 @@ static void test_amqp_access_expired(void **state)
     kit_broker_stop(broker);
 }
 
+/* The certificate is the login: its common name is the user, who has no password here. */
+static void test_amqp_access_external(void **state)
+{
+    (void)state;
+    kit_broker *broker = kit_broker_start("rabbitmq", "tls-login");
+    const char *url = kit_broker_need(broker, "url_tls");
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    char options[1600];
+    int len = snprintf(options, sizeof(options), "amqp.auth=external %s",
+                       option("tls_ca", kit_broker_need(broker, "ca")));
+    KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error)); /* without a certificate */
+    KIT_SAYS(error.text, "EXTERNAL");
+    (void)snprintf(options + len, sizeof(options) - (size_t)len, " %s %s",
+                   option("tls_cert", kit_broker_need(broker, "cert")),
+                   option("tls_key", kit_broker_need(broker, "key")));
+    kit_peer *peer = kit_peer_new(&net, url, options);
+    kit_sub *sub = kit_subscribe(peer, "external/#", NULL);
+    kit_publish(peer, "external/t", "x");
+    KIT_AWAIT(&net, kit_count(sub) == 1);
+    /* Signed by somebody whom the broker does not know. */
+    (void)snprintf(options + len, sizeof(options) - (size_t)len, " %s %s",
+                   option("tls_cert", kit_broker_need(broker, "wrong_cert")),
+                   option("tls_key", kit_broker_need(broker, "wrong_key")));
+    assert_int_not_equal(kit_try_connect(&net, url, options, &error), PUBSUB_OK);
+    kit_net_fini(&net);
+    kit_broker_stop(broker);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_amqp_access_passwords),          CASE(test_amqp_access_names),
-        CASE(test_amqp_access_queue_that_differs), CASE(test_amqp_access_exchange_that_differs),
-        CASE(test_amqp_access_authority),          CASE(test_amqp_access_expired),
+        CASE(test_amqp_access_passwords),
+        CASE(test_amqp_access_names),
+        CASE(test_amqp_access_queue_that_differs),
+        CASE(test_amqp_access_exchange_that_differs),
+        CASE(test_amqp_access_authority),
+        CASE(test_amqp_access_expired),
+        CASE(test_amqp_access_external),
     };
     return cmocka_run_group_tests_name("amqp_access", tests, NULL, NULL);
 }
