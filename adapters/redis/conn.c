@@ -293,23 +293,41 @@ static void answer(redis_conn *conn, const redis_reply *reply)
     }
 }
 
-static void take_slice(redis_conn *conn, const char *bytes, size_t len)
+/* Returns how much of it was used: a subscriber gets the rest of what hiredis has read back behind each reply,
+ * because messages need no hiredis. */
+static size_t take_slice(redis_conn *conn, const char *bytes, size_t len)
 {
     const char *bad = NULL;
     const redis_reply *reply = NULL;
+    size_t unread = 0;
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (!pubsub__redis_parser_feed(conn->parser, bytes, len)) {
         pubsub_error_set(&err, PUBSUB_ENOMEM, "no memory for a reply");
         fail(conn, &err);
     }
-    while (!conn->over && (reply = pubsub__redis_parser_next(conn->parser, &bad)) != NULL) {
+    while (!conn->over && unread == 0 &&
+           (reply = pubsub__redis_parser_next(conn->parser, &bad)) != NULL) {
         answer(conn, reply);
+        unread = conn->over || !conn->subscriber ? 0 : pubsub__redis_parser_unread(conn->parser);
     }
     if (!conn->over && bad != NULL) {
         pubsub_error_set(&err, PUBSUB_EPROTO,
                          "this is no Redis server, or it does not speak RESP2: %s", bad);
         fail(conn, &err);
     }
+    return len - unread;
+}
+
+static size_t take(redis_conn *conn, const char *bytes, size_t len)
+{
+    size_t used = 0;
+    const redis_reply *push =
+        conn->subscriber ? pubsub__redis_parser_push(conn->parser, bytes, len, &used) : NULL;
+    if (push == NULL) {
+        return take_slice(conn, bytes, len < SLICE ? len : SLICE);
+    }
+    conn->setup.events->push(conn->setup.ctx, push);
+    return used;
 }
 
 static void on_data(void *ctx, void *bytes, size_t len)
@@ -318,8 +336,8 @@ static void on_data(void *ctx, void *bytes, size_t len)
     conn->depth++;
     conn->heard_ns = pubsub_sink_now_ns(conn->setup.sink);
     conn->pinged_ns = 0;
-    for (size_t at = 0; !conn->over && at < len; at += SLICE) {
-        take_slice(conn, (const char *)bytes + at, len - at < SLICE ? len - at : SLICE);
+    for (size_t at = 0; !conn->over && at < len;) {
+        at += take(conn, (const char *)bytes + at, len - at);
     }
     if (!conn->over) {
         conn->setup.events->idle(conn->setup.ctx);
