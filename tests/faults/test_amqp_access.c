@@ -280,12 +280,9 @@ static void test_amqp_access_external(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_amqp_access_passwords),
-        CASE(test_amqp_access_names),
-        CASE(test_amqp_access_queue_that_differs),
-        CASE(test_amqp_access_exchange_that_differs),
-        CASE(test_amqp_access_authority),
-        CASE(test_amqp_access_expired),
+        CASE(test_amqp_access_passwords),          CASE(test_amqp_access_names),
+        CASE(test_amqp_access_queue_that_differs), CASE(test_amqp_access_exchange_that_differs),
+        CASE(test_amqp_access_authority),          CASE(test_amqp_access_expired),
         CASE(test_amqp_access_external),
     };
     return cmocka_run_group_tests_name("amqp_access", tests, NULL, NULL);
