@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PUBSUB_BRIDGE_TABLE_H
+#define PUBSUB_BRIDGE_TABLE_H
+
+/* The connectors that are built in; each is declared here and listed in table.c. */
+
+#include <pubsub/connector.h>
+
+#endif
