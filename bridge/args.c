@@ -21,11 +21,14 @@ typedef struct bridge_command_row {
 /* In the order of bridge_command. */
 static const bridge_command_row commands[] = {
     {"run", "FILE", 1, 1, "run the routes of a file",
-     "Runs until SIGINT or SIGTERM, then stops the sources, waits for what is in flight (`drain` in the\n"
-     "file, 10s) and stores the positions. SIGHUP reads the file again and restarts only what changed;\n"
+     "Runs until SIGINT or SIGTERM, then stops the sources, waits for what is in flight (`drain` "
+     "in the\n"
+     "file, 10s) and stores the positions. SIGHUP reads the file again and restarts only what "
+     "changed;\n"
      "a file that is wrong then is reported and changes nothing."},
     {"check", "FILE", 1, 1, "say all that is wrong with a file",
-     "Every finding is one line, FILE:LINE:COLUMN: PATH: what is wrong and what to do. With --connect the\n"
+     "Every finding is one line, FILE:LINE:COLUMN: PATH: what is wrong and what to do. With "
+     "--connect the\n"
      "sources and brokers are touched too, and what will be lost by their nature is said."},
     {"status", "FILE|HOST:PORT", 1, 1, "show the routes of a running bridge",
      "Asks the address that the file names as `listen`."},
@@ -47,11 +50,13 @@ typedef struct bridge_option_row {
 
 static const bridge_option_row options[] = {
     {"broker", 'b', "URL", ON(BRIDGE_RUN) | ON(BRIDGE_CHECK), "publish every route to this broker"},
-    {"set", 's', "PATH=VALUE", ON(BRIDGE_RUN) | ON(BRIDGE_CHECK) | ON(BRIDGE_STATUS) | ON(BRIDGE_SPOOL),
+    {"set", 's', "PATH=VALUE",
+     ON(BRIDGE_RUN) | ON(BRIDGE_CHECK) | ON(BRIDGE_STATUS) | ON(BRIDGE_SPOOL),
      "a value instead of the file's, \"routes.NAME.topic=/t\"; may be repeated"},
     {"connect", 'c', NULL, ON(BRIDGE_CHECK), "also reach the sources and brokers"},
     {"json", 'j', NULL, ON(BRIDGE_CHECK) | ON(BRIDGE_STATUS) | ON(BRIDGE_CONNECTORS), "print JSON"},
-    {"verbose", 'v', NULL, ~0u, "show each feed that becomes live, each event and each error; -vv more"},
+    {"verbose", 'v', NULL, ~0u,
+     "show each feed that becomes live, each event and each error; -vv more"},
     {"quiet", 'q', NULL, ~0u, "show errors only"},
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
@@ -119,9 +124,9 @@ static const bridge_option_row *find_option(const bridge_args *args, const char 
                                             char letter)
 {
     for (int i = 0; i < OPTIONS; i++) {
-        bool same = letter != '\0' ? options[i].letter == letter
-                                   : strlen(options[i].name) == len &&
-                                         memcmp(options[i].name, name, len) == 0;
+        bool same = letter != '\0'
+                        ? options[i].letter == letter
+                        : strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0;
         if (same && (options[i].where & ON(args->command)) != 0) {
             return &options[i];
         }
@@ -252,7 +257,8 @@ static void help_options(bridge_command command)
 
 static void help_all(void)
 {
-    printf("pubsub-bridge relays the events of connectors (a database's change feed, webhooks, another\n"
+    printf("pubsub-bridge relays the events of connectors (a database's change feed, webhooks, "
+           "another\n"
            "broker) to any broker, and loses none.\n\nUsage: pubsub-bridge COMMAND [OPTIONS]\n\n"
            "Commands:\n");
     for (int i = 0; i < COMMANDS; i++) {

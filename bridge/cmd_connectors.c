@@ -2,13 +2,13 @@
 #include "base/buf.h"
 #include "cmd.h"
 #include "exit.h"
-#include "json/slice.h"
 #include "say.h"
+#include "json/slice.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *const type_names[] = {"text",    "number", "duration", "size",
+static const char *const type_names[] = {"text",   "number", "duration", "size",
                                          "yes|no", "",       "structure"};
 
 static const char *type_name(const pubsub_setting *setting)
@@ -58,11 +58,10 @@ static void add_connector(pubsub__buf *out, const pubsub_connector *connector)
         add_member(out, "type", type_name(setting));
         add_member(out, "default", setting->def);
         add_member(out, "help", setting->help);
-        (void)pubsub__buf_printf(
-            out, ",\"required\":%s,\"secret\":%s,\"list\":%s}",
-            (setting->flags & PUBSUB_SETTING_REQUIRED) != 0 ? "true" : "false",
-            (setting->flags & PUBSUB_SETTING_SECRET) != 0 ? "true" : "false",
-            (setting->flags & PUBSUB_SETTING_LIST) != 0 ? "true" : "false");
+        (void)pubsub__buf_printf(out, ",\"required\":%s,\"secret\":%s,\"list\":%s}",
+                                 (setting->flags & PUBSUB_SETTING_REQUIRED) != 0 ? "true" : "false",
+                                 (setting->flags & PUBSUB_SETTING_SECRET) != 0 ? "true" : "false",
+                                 (setting->flags & PUBSUB_SETTING_LIST) != 0 ? "true" : "false");
     }
     (void)pubsub__buf_add_text(out, "]}");
 }
@@ -90,7 +89,8 @@ int bridge_cmd_connectors(const bridge_args *args)
 {
     const pubsub_connector *connector = NULL;
     if (args->word_count > 0) {
-        connector = strchr(args->words[0], '/') == NULL ? pubsub_connector_find(args->words[0]) : NULL;
+        connector =
+            strchr(args->words[0], '/') == NULL ? pubsub_connector_find(args->words[0]) : NULL;
         pubsub_error err = PUBSUB_ERROR_INIT;
         if (connector == NULL && strchr(args->words[0], '/') != NULL &&
             pubsub_connector_load(args->words[0], &connector, &err) != PUBSUB_OK) {

@@ -71,8 +71,9 @@ static void on_reload_signal(void *ctx, int number)
         return;
     }
     if (run->next != NULL) {
-        bridge_say(PUBSUB_LOG_WARN, NULL, "the file read before is still being put in force; send "
-                                          "SIGHUP again later");
+        bridge_say(PUBSUB_LOG_WARN, NULL,
+                   "the file read before is still being put in force; send "
+                   "SIGHUP again later");
         return;
     }
     bridge_config *next = bridge_load(run->args, run->args->words[0]);
@@ -127,8 +128,7 @@ static bool start(bridge_run *run, pubsub_error *err)
         return false;
     }
     run->look = run->host->timer_new(run->host, on_look, run);
-    if (run->look == NULL ||
-        !bridge_host_on_signal(run->host, SIGTERM, on_end_signal, run) ||
+    if (run->look == NULL || !bridge_host_on_signal(run->host, SIGTERM, on_end_signal, run) ||
         !bridge_host_on_signal(run->host, SIGINT, on_end_signal, run) ||
         !bridge_host_on_signal(run->host, SIGHUP, on_reload_signal, run)) {
         (void)pubsub_error_set(err, PUBSUB_ESYSTEM, "cannot watch signals");
@@ -194,8 +194,9 @@ int bridge_cmd_run(const bridge_args *args)
     }
     (void)pubsub_host_run(run.host, PUBSUB_FOREVER);
     if (!run.clean) {
-        bridge_say(PUBSUB_LOG_WARN, NULL, "not everything in flight was confirmed in time; it comes "
-                                          "again at the next start");
+        bridge_say(PUBSUB_LOG_WARN, NULL,
+                   "not everything in flight was confirmed in time; it comes "
+                   "again at the next start");
         code = code == BRIDGE_EXIT_OK ? BRIDGE_EXIT_TIMEOUT : code;
     }
     if (bridge_engine_stopped_count(run.engine) > 0 && code == BRIDGE_EXIT_OK) {

@@ -4,8 +4,8 @@
 #include "cmd.h"
 #include "exit.h"
 #include "http/client.h"
-#include "json/slice.h"
 #include "say.h"
+#include "json/slice.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -89,11 +89,8 @@ static int ask_status(const char *address, bool json)
     pubsub__buf_init(&ask.body, STATUS_MAX);
     (void)snprintf(url, sizeof(url), "http://%s%s/status", address[0] == ':' ? "127.0.0.1" : "",
                    address);
-    bridge_http_request request = {.url = url,
-                                   .total_ms = STATUS_TIMEOUT,
-                                   .on_body = on_body,
-                                   .on_end = on_end,
-                                   .ctx = &ask};
+    bridge_http_request request = {
+        .url = url, .total_ms = STATUS_TIMEOUT, .on_body = on_body, .on_end = on_end, .ctx = &ask};
     if (pubsub_host_new(&ask.host, &err) != PUBSUB_OK ||
         (http = bridge_http_new(ask.host)) == NULL ||
         bridge_http_start(http, &request, &err) == NULL) {

@@ -68,8 +68,8 @@ static int touch_one_source(const bridge_config *config, const bridge_route *rou
         return touch->code;
     }
     if (connector->check == NULL) {
-        (void)pubsub_error_set(&err, PUBSUB_OK, "connector %s cannot be checked without starting it",
-                               connector->name);
+        (void)pubsub_error_set(
+            &err, PUBSUB_OK, "connector %s cannot be checked without starting it", connector->name);
         on_finding(touch, &err);
     } else {
         connector->check(self, on_finding, on_checked, touch);

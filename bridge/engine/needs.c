@@ -53,10 +53,12 @@ bool bridge_needs_met(const bridge_route *route, const char *scheme, const pubsu
         return true;
     }
     if (route->degrade) {
-        (void)snprintf(text, size, "%s: has no %s; goes without, as degrade allows", scheme, missing);
+        (void)snprintf(text, size, "%s: has no %s; goes without, as degrade allows", scheme,
+                       missing);
         return true;
     }
-    (void)snprintf(text, size, "%s: has no %s; use another broker, or accept it with degrade: allow",
-                   scheme, missing);
+    (void)snprintf(text, size,
+                   "%s: has no %s; use another broker, or accept it with degrade: allow", scheme,
+                   missing);
     return false;
 }
