@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/rand.h"
+#include "engine/needs.h"
 
 #include <pubsub/log.h>
 
@@ -23,7 +24,7 @@ uint64_t bridge_pipe_now(const bridge_pipe *pipe)
 void bridge_pipe_note(bridge_pipe *pipe, bridge_note_kind kind, pubsub_bytes model,
                       pubsub_bytes text)
 {
-    if (pipe->init.note != NULL) {
+    if (pipe->init.note != NULL && (pipe->init.notes >> kind & 1u) != 0) {
         pipe->init.note(pipe->init.note_ctx, kind, pipe->init.name, model, text);
     }
 }
@@ -322,8 +323,15 @@ static void on_target_changed(void *ctx)
     bridge_pipe *pipe = ctx;
     const pubsub_error *error = bridge_target_error(pipe->init.target);
     pubsub_state state = bridge_target_state(pipe->init.target);
+    char missing[200];
     if (bridge_target_failed(pipe->init.target)) {
         bridge_pipe_fail(pipe, error);
+    } else if (state == PUBSUB_STATE_CONNECTED &&
+               !bridge_needs_met(pipe->init.route, bridge_target_name(pipe->init.target),
+                                 bridge_target_caps(pipe->init.target), missing, sizeof missing)) {
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        (void)pubsub_error_set(&err, PUBSUB_ENOTSUP, "%s", missing);
+        bridge_pipe_fail(pipe, &err);
     } else if (error->code != PUBSUB_OK &&
                (state == PUBSUB_STATE_RECONNECTING || state == PUBSUB_STATE_CONNECTING)) {
         bridge_pipe_error(pipe, (pubsub_bytes){NULL, 0}, error);
@@ -375,35 +383,6 @@ static void on_store_timer(void *ctx)
     bridge_pipe_store_now(pipe);
 }
 
-/* What the route asks for and the broker lacks, all of it in one text. */
-static bool refused_features(const bridge_pipe *pipe, char *out, size_t size)
-{
-    const bridge_route *route = pipe->init.route;
-    struct {
-        bool asked;
-        pubsub_feature feature;
-        const char *what;
-    } const needs[] = {
-        {route->qos == PUBSUB_QOS_UNSET || route->qos == PUBSUB_AT_LEAST_ONCE,
-         PUBSUB_FEATURE_QOS1, "qos 1"},
-        {route->qos == PUBSUB_AT_MOST_ONCE, PUBSUB_FEATURE_QOS0, "qos 0"},
-        {route->qos == PUBSUB_EXACTLY_ONCE, PUBSUB_FEATURE_QOS2, "qos 2"},
-        {true, PUBSUB_FEATURE_HEADERS, "headers (pubsub-id, pubsub-event)"},
-        {route->retain, PUBSUB_FEATURE_RETAIN, "retain"},
-        {route->expiry > 0, PUBSUB_FEATURE_EXPIRY, "expiry"},
-    };
-    size_t used = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++) {
-        if (needs[i].asked && !bridge_target_has(pipe->init.target, needs[i].feature) &&
-            used < size) {
-            used += (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "",
-                                     needs[i].what);
-        }
-    }
-    return used > 0;
-}
-
 static pubsub_err init_self(bridge_pipe *pipe, pubsub_error *err)
 {
     const bridge_route *route = pipe->init.route;
@@ -428,12 +407,11 @@ static pubsub_err init_self(bridge_pipe *pipe, pubsub_error *err)
 void bridge_pipe_start(bridge_pipe *pipe)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
-    char missing[128];
+    char missing[200];
     pipe->phase = PIPE_RUNNING;
-    if (!pipe->init.route->degrade && refused_features(pipe, missing, sizeof missing)) {
-        (void)pubsub_error_set(&err, PUBSUB_ENOTSUP,
-                               "the broker does not have: %s; `degrade: allow` goes on without",
-                               missing);
+    if (!bridge_needs_met(pipe->init.route, bridge_target_name(pipe->init.target),
+                          bridge_target_caps(pipe->init.target), missing, sizeof missing)) {
+        (void)pubsub_error_set(&err, PUBSUB_ENOTSUP, "%s", missing);
         bridge_pipe_fail(pipe, &err);
         return;
     }

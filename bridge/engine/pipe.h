@@ -43,6 +43,7 @@ typedef struct bridge_pipe_init {
     bool from_spool;           /* and unwrapped */
     bridge_note_fn note;
     void *note_ctx;
+    unsigned notes;             /* bit 1 << bridge_note_kind: which are told */
     void (*changed)(void *ctx); /* state or error */
     void *changed_ctx;
 } bridge_pipe_init;

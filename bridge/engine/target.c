@@ -32,12 +32,12 @@ struct bridge_target {
     flight_list later; /* to be tried again after a pause */
     bridge_flight *pool;
     size_t pooled;
-    unsigned refs;
     pubsub_state state;
     bool failed;
     bool flushing;
     pubsub_error error;
-    uint64_t has; /* bit 1 << pubsub_feature */
+    pubsub_caps caps;
+    char *name;
     void (*gone)(void *ctx);
     void *gone_ctx;
 };
@@ -242,13 +242,8 @@ void bridge_target_retry(bridge_flight *flight)
 
 static void learn(bridge_target *target)
 {
-    pubsub_caps caps = {.size = sizeof caps};
-    if (pubsub_client_caps(target->client, &caps) == PUBSUB_OK) {
-        target->has = 0;
-        for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {
-            target->has |= caps.features[i].support != PUBSUB_REFUSED ? UINT64_C(1) << i : 0;
-        }
-    }
+    target->caps.size = sizeof target->caps;
+    (void)pubsub_client_caps(target->client, &target->caps);
 }
 
 static void on_event(void *ctx, const pubsub_event *event)
@@ -282,7 +277,7 @@ static void on_ready(void *ctx, uint32_t bits)
     }
 }
 
-static pubsub_err open_client(bridge_target *target, const char *name, const char *url,
+static pubsub_err open_client(bridge_target *target, const char *url,
                               const pubsub_options *options, pubsub_error *err)
 {
     pubsub_options *own = NULL;
@@ -298,7 +293,6 @@ static pubsub_err open_client(bridge_target *target, const char *name, const cha
     if (rc != PUBSUB_OK) {
         return rc;
     }
-    (void)name;
     (void)pubsub_client_on_delivery(target->client, on_delivery, target);
     (void)pubsub_client_on_event(target->client, on_event, target);
     learn(target);
@@ -316,6 +310,7 @@ static void release_all(bridge_target *target)
         release(flight);
     }
     pubsub__free(target->url);
+    pubsub__free(target->name);
     pubsub__free(target);
 }
 
@@ -328,16 +323,16 @@ bridge_target *bridge_target_new(pubsub_host *host, const char *name, const char
         return NULL;
     }
     target->host = host;
-    target->refs = 1;
     target->url = pubsub__strdup(url);
-    if (open_client(target, name, url, options, err) != PUBSUB_OK) {
+    target->name = pubsub__strdup(name);
+    if (open_client(target, url, options, err) != PUBSUB_OK) {
         release_all(target);
         return NULL;
     }
     target->watch = host->watch_new(host, pubsub_client_fd(target->client), on_ready, target);
     target->flush = host->timer_new(host, flush, target);
     target->again = host->timer_new(host, on_again, target);
-    if (target->url == NULL || target->watch == NULL || target->flush == NULL ||
+    if (target->url == NULL || target->name == NULL || target->watch == NULL || target->flush == NULL ||
         target->again == NULL) {
         (void)pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the broker '%s'", name);
         host->watch_free(target->watch);
@@ -351,32 +346,18 @@ bridge_target *bridge_target_new(pubsub_host *host, const char *name, const char
     return target;
 }
 
-bridge_target *bridge_target_ref(bridge_target *target)
-{
-    target->refs++;
-    return target;
-}
-
 static void on_ended(void *ctx)
 {
     bridge_target *target = ctx;
     void (*gone)(void *) = target->gone;
     void *gone_ctx = target->gone_ctx;
     release_all(target);
-    if (gone != NULL) {
-        gone(gone_ctx);
-    }
+    gone(gone_ctx);
 }
 
-void bridge_target_unref(bridge_target *target, pubsub_duration_ms timeout, void (*done)(void *ctx),
-                         void *ctx)
+void bridge_target_end(bridge_target *target, pubsub_duration_ms timeout, void (*done)(void *ctx),
+                       void *ctx)
 {
-    if (--target->refs > 0) {
-        if (done != NULL) {
-            done(ctx);
-        }
-        return;
-    }
     target->host->watch_free(target->watch);
     target->host->timer_free(target->flush);
     target->host->timer_free(target->again);
@@ -415,6 +396,16 @@ void bridge_target_connect(bridge_target *target)
     (void)pubsub_client_connect(target->client, NULL); /* it may be under way already */
 }
 
+const char *bridge_target_name(const bridge_target *target)
+{
+    return target->name;
+}
+
+const pubsub_caps *bridge_target_caps(const bridge_target *target)
+{
+    return &target->caps;
+}
+
 const char *bridge_target_url(const bridge_target *target)
 {
     return target->url;
@@ -437,5 +428,5 @@ const pubsub_error *bridge_target_error(const bridge_target *target)
 
 bool bridge_target_has(const bridge_target *target, pubsub_feature feature)
 {
-    return (target->has >> (unsigned)feature & 1) != 0;
+    return target->caps.features[feature].support != PUBSUB_REFUSED;
 }

@@ -46,14 +46,13 @@ struct bridge_flight {
     pubsub_publication publication;
 };
 
-/* One reference. Connects at the first publish. */
+/* Connects at the first publish, or when told to. */
 bridge_target *bridge_target_new(pubsub_host *host, const char *name, const char *url,
                                  const pubsub_options *options, pubsub_error *err);
-bridge_target *bridge_target_ref(bridge_target *target);
-/* The last one ends the client, waiting at most that long on a thread of its own; `done` (may be NULL)
- * is called on the host's thread when it is gone, at once when others hold it. */
-void bridge_target_unref(bridge_target *target, pubsub_duration_ms timeout, void (*done)(void *ctx),
-                         void *ctx);
+/* End the client, waiting at most that long on a thread of its own, when nobody uses it any more; `done`
+ * is called on the host's thread when it is gone. */
+void bridge_target_end(bridge_target *target, pubsub_duration_ms timeout, void (*done)(void *ctx),
+                       void *ctx);
 
 /* NULL when memory is short; the functions are to be filled in. */
 bridge_target_user *bridge_target_join(bridge_target *target, void *ctx);
@@ -71,6 +70,9 @@ void bridge_target_submit(bridge_flight *flight);
 /* The same after a pause. */
 void bridge_target_retry(bridge_flight *flight);
 
+const char *bridge_target_name(const bridge_target *target);
+/* What the broker can ever do; once connected, what this server can. */
+const pubsub_caps *bridge_target_caps(const bridge_target *target);
 const char *bridge_target_url(const bridge_target *target);
 pubsub_state bridge_target_state(const bridge_target *target);
 /* Failed for good: bridge_target_error() says why. A new target has to be made. */
