@@ -28,11 +28,22 @@ typedef struct bridge_run {
     bool verbose;
 } bridge_run;
 
+static void on_closed(void *ctx)
+{
+    bridge_run *run = ctx;
+    pubsub_host_stop(run->host);
+}
+
 static void on_stopped(void *ctx, bool clean)
 {
     bridge_run *run = ctx;
     run->clean = clean;
-    pubsub_host_stop(run->host);
+    if (run->ops != NULL) {
+        bridge_ops_free(run->ops, on_closed, run);
+        run->ops = NULL;
+    } else {
+        pubsub_host_stop(run->host);
+    }
 }
 
 static void stop(bridge_run *run)
@@ -147,7 +158,6 @@ static bool start(bridge_run *run, pubsub_error *err)
 
 static void clean_up(bridge_run *run)
 {
-    bridge_ops_free(run->ops);
     bridge_engine_free(run->engine);
     if (run->host != NULL) {
         run->host->timer_free(run->look);

@@ -11,6 +11,7 @@ typedef struct bridge_ops bridge_ops;
 /* Listen on "host:port" or ":port" (loopback). NULL when that does not work, *err says why. */
 bridge_ops *bridge_ops_new(pubsub_host *host, const bridge_engine *engine, const char *listen,
                            pubsub_error *err);
-void bridge_ops_free(bridge_ops *ops); /* NULL is fine */
+/* Stop listening; `done` is called later, from the loop, and then nothing of it is left. */
+void bridge_ops_free(bridge_ops *ops, void (*done)(void *ctx), void *ctx);
 
 #endif
