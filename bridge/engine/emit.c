@@ -172,12 +172,31 @@ static pubsub_bytes make_id(bridge_pipe *pipe, const pubsub_source_event *event,
     return pubsub_bytes_of(room);
 }
 
+/* The topic a dead letter would go to; it is made now where it is made of the document, which is not
+ * kept. None when that does not work: then there is a topic for all cases. */
+static bool keep_dead_topic(bridge_pipe *pipe, bridge_flight *flight,
+                            const bridge_topic_names *names, const pubsub_source_event *event)
+{
+    const bridge_route *route = pipe->init.route;
+    pubsub__buf topic;
+    if (route->on_reject != BRIDGE_REJECT_DEAD_LETTER || route->dead_letter == NULL ||
+        strstr(route->dead_letter, "{/") == NULL) {
+        return keep(flight, (pubsub_bytes){NULL, 0}, &flight->dead_topic);
+    }
+    pubsub__buf_init(&topic, 2 * PUBSUB_TOPIC_MAX);
+    bool made = bridge_topic_make(route->dead_letter, names, event, &topic, NULL) == PUBSUB_OK;
+    bool kept = keep(flight, (pubsub_bytes){topic.data, made ? topic.len : 0}, &flight->dead_topic);
+    pubsub__buf_fini(&topic);
+    return kept;
+}
+
 /* What only a dead letter needs later. */
 static bool keep_origin(bridge_flight *flight, const pubsub_source_event *event)
 {
     flight->change = event->change;
     return keep(flight, event->model, &flight->model_name) &&
-           keep(flight, event->topic, &flight->source_topic);
+           keep(flight, event->topic, &flight->source_topic) &&
+           keep(flight, event->key, &flight->key);
 }
 
 static bool keep_properties(bridge_pipe *pipe, bridge_flight *flight,
@@ -203,7 +222,7 @@ static void settle_pieces(bridge_flight *flight)
 {
     pubsub_publication *pub = &flight->publication;
     pubsub_bytes *pieces[] = {&pub->topic,    &pub->payload,     &pub->key,           &pub->content_type,
-                              &pub->reply_to, &pub->correlation, &flight->model_name, &flight->source_topic};
+                              &pub->reply_to, &pub->correlation, &flight->model_name, &flight->source_topic, &flight->key, &flight->dead_topic};
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
         settle_piece(flight, pieces[i]);
     }
@@ -240,12 +259,12 @@ static pubsub_err compose(bridge_pipe *pipe, bridge_flight *flight,
 {
     char room[64];
     const bridge_format_names names = {pipe->init.source, make_id(pipe, event, room)};
-    const bridge_topic_names topic_names = {pipe->init.source, pipe->init.name};
+    const bridge_topic_names topic_names = {pipe->init.source, pipe->init.name, names.id};
     pubsub_publication *pub = &flight->publication;
     *pub = (pubsub_publication)PUBSUB_PUBLICATION_INIT;
     flight->timestamp_ns = event->timestamp_ns;
     if (!keep_properties(pipe, flight, event) || !add_headers(pipe, flight, &names, event) ||
-        !keep_origin(flight, event)) {
+        !keep_origin(flight, event) || !keep_dead_topic(pipe, flight, &topic_names, event)) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for an event");
     }
     pubsub_err rc = add_payload(pipe, flight, &names, event, err);

@@ -12,6 +12,7 @@
  * end of the route. */
 
 #define REASON_MAX 256
+#define DEAD_TOPIC "$dead/{source}/{model}"
 
 /* ---- settling ---- */
 
@@ -95,7 +96,7 @@ static void move_pieces(bridge_flight *flight, const char *from)
     const char *to = flight->data.data;
     pubsub_bytes *pieces[] = {&pub->payload,     &pub->key,           &pub->content_type,
                               &pub->reply_to,    &pub->correlation,   &pub->topic,
-                              &flight->model_name, &flight->source_topic};
+                              &flight->model_name, &flight->source_topic, &flight->key, &flight->dead_topic};
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
         move_piece(pieces[i], from, to);
     }
@@ -110,17 +111,25 @@ static pubsub_err add_dead_topic(bridge_pipe *pipe, bridge_flight *flight, size_
                                  pubsub_error *err)
 {
     const bridge_route *route = pipe->init.route;
-    const bridge_topic_names names = {pipe->init.source, pipe->init.name};
-    const char *template_text =
-        route->dead_letter != NULL ? route->dead_letter : "$dead/{route}/{model}";
+    const bridge_topic_names names = {pipe->init.source, pipe->init.name,
+                                      flight->headers[0].value}; /* pubsub-id */
+    bool usable = route->dead_letter != NULL && strstr(route->dead_letter, "{/") == NULL;
+    const char *template_text = usable ? route->dead_letter : DEAD_TOPIC;
     pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
     pubsub__buf topic;
     pubsub__buf_init(&topic, PUBSUB_TOPIC_MAX * 2);
     event.model = flight->model_name;
     event.topic = flight->source_topic;
-    event.key = flight->publication.key;
+    event.key = flight->key;
     event.change = flight->change;
-    pubsub_err rc = bridge_topic_make(template_text, &names, &event, &topic, err);
+    pubsub_err rc = PUBSUB_OK;
+    if (flight->dead_topic.len > 0) {
+        rc = pubsub__buf_add(&topic, flight->dead_topic.data, flight->dead_topic.len) == 0
+                 ? PUBSUB_OK
+                 : pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a dead letter");
+    } else {
+        rc = bridge_topic_make(template_text, &names, &event, &topic, err);
+    }
     if (rc == PUBSUB_OK &&
         !add_dead_text(flight, at, (pubsub_bytes){topic.data, topic.len})) {
         rc = pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a dead letter");

@@ -40,6 +40,8 @@ struct bridge_flight {
     pubsub_change change;
     pubsub_bytes model_name; /* in data, as the rest */
     pubsub_bytes source_topic;
+    pubsub_bytes key;
+    pubsub_bytes dead_topic; /* empty = made when it is needed */
     pubsub__buf data;
     pubsub_header *headers;
     size_t header_capacity;

@@ -1,56 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/topic.h"
 
+#include "json/slice.h"
+
+#include <stdio.h>
 #include <string.h>
 
-#define WORDS "{model}, {key}, {change}, {topic}, {source} and {route}"
+#define WORDS "{model}, {source}, {route}, {topic}, {key}, {event}, {id} and {/pointer}"
+#define POINTER_MAX 256
 
-static bool is_word(pubsub_bytes word, const char *text)
+typedef enum word_kind {
+    WORD_NONE,
+    WORD_MODEL,
+    WORD_SOURCE,
+    WORD_ROUTE,
+    WORD_TOPIC,
+    WORD_KEY,
+    WORD_EVENT,
+    WORD_ID,
+    WORD_POINTER,
+} word_kind;
+
+/* A piece of a template: text, or a word. */
+typedef struct piece {
+    pubsub_bytes text; /* of a word: without braces */
+    word_kind word;    /* WORD_NONE with `is_word`: an unknown one */
+    bool is_word;
+} piece;
+
+static word_kind kind_of(pubsub_bytes text)
 {
-    return word.len == strlen(text) && memcmp(word.data, text, word.len) == 0;
+    static const char *const names[] = {NULL,    "model", "source", "route",
+                                        "topic", "key",   "event",  "id"};
+    for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
+        if (text.len == strlen(names[i]) && memcmp(text.data, names[i], text.len) == 0) {
+            return (word_kind)i;
+        }
+    }
+    return text.len > 0 && text.len < POINTER_MAX && *(const char *)text.data == '/' ? WORD_POINTER
+                                                                                     : WORD_NONE;
 }
 
-/* The value of a word; false when there is no such word. Without an event it is only looked up. */
-static bool value_of(pubsub_bytes word, const bridge_topic_names *names,
-                     const pubsub_source_event *event, pubsub_bytes *out)
+/* The piece at `at`. Returns what follows it; NULL where a brace has no partner. */
+static const char *next_piece(const char *at, piece *out)
 {
-    static const pubsub_source_event none = PUBSUB_SOURCE_EVENT_INIT;
-    const pubsub_source_event *of = event != NULL ? event : &none;
-    if (is_word(word, "model")) {
-        *out = of->model;
-    } else if (is_word(word, "key")) {
-        *out = of->key;
-    } else if (is_word(word, "topic")) {
-        *out = of->topic;
-    } else if (is_word(word, "change")) {
-        *out = pubsub_bytes_of(pubsub_change_name(of->change));
-    } else if (is_word(word, "source")) {
-        *out = pubsub_bytes_of(names != NULL ? names->source : "");
-    } else if (is_word(word, "route")) {
-        *out = pubsub_bytes_of(names != NULL ? names->route : "");
-    } else {
-        return false;
+    const char *end = NULL;
+    *out = (piece){{at, 1}, WORD_NONE, false};
+    if (at[0] != '{') {
+        out->text.len = strcspn(at, "{");
+        return at + out->text.len;
     }
-    return true;
-}
-
-/* The piece at `at`: text up to a brace, a doubled brace, or a word. Returns what follows it, NULL
- * where it is no template. */
-static const char *next_piece(const char *at, pubsub_bytes *text, pubsub_bytes *word)
-{
-    *word = (pubsub_bytes){NULL, 0};
-    if (at[0] == '{' && at[1] != '{') {
-        const char *end = strchr(at, '}');
-        *text = (pubsub_bytes){NULL, 0};
-        *word = (pubsub_bytes){at + 1, end != NULL ? (size_t)(end - at) - 1 : 0};
-        return end != NULL ? end + 1 : NULL;
+    if (at[1] == '{') {
+        return at + 2;
     }
-    if (at[0] == '{' || at[0] == '}') {
-        *text = (pubsub_bytes){at, 1};
-        return at[1] == at[0] ? at + 2 : NULL;
+    end = strchr(at, '}');
+    if (end == NULL) {
+        return NULL;
     }
-    *text = (pubsub_bytes){at, strcspn(at, "{}")};
-    return at + text->len;
+    out->text = (pubsub_bytes){at + 1, (size_t)(end - at) - 1};
+    out->is_word = true;
+    out->word = kind_of(out->text);
+    return end + 1;
 }
 
 pubsub_err bridge_topic_check(const char *template_text, pubsub_error *err)
@@ -58,41 +68,92 @@ pubsub_err bridge_topic_check(const char *template_text, pubsub_error *err)
     if (template_text == NULL || *template_text == '\0') {
         return pubsub_error_set(err, PUBSUB_ETOPIC, "the topic is empty");
     }
-    pubsub_bytes text;
-    pubsub_bytes word;
-    pubsub_bytes value;
+    piece part;
     for (const char *at = template_text; *at != '\0';) {
-        const char *next = next_piece(at, &text, &word);
+        const char *next = next_piece(at, &part);
         if (next == NULL) {
             return pubsub_error_set(err, PUBSUB_ETOPIC,
-                                    "a brace at byte %zu of the topic has no partner; write {{ or "
-                                    "}} for a brace",
+                                    "'{' at byte %zu of the topic has no '}'; {{ is a brace",
                                     (size_t)(at - template_text));
         }
-        if (text.data == NULL && !value_of(word, NULL, NULL, &value)) {
+        if (part.is_word && part.word == WORD_NONE) {
             return pubsub_error_set(err, PUBSUB_ETOPIC,
                                     "the topic has the unknown word {%.*s}; there are " WORDS,
-                                    (int)(word.len > 64 ? 64 : word.len), (const char *)word.data);
+                                    (int)(part.text.len > 64 ? 64 : part.text.len),
+                                    (const char *)part.text.data);
         }
         at = next;
     }
     return PUBSUB_OK;
 }
 
+/* Append what a pointer leads to. */
+static bool add_pointed(pubsub_bytes pointer, pubsub_bytes document, pubsub__buf *out)
+{
+    char text[POINTER_MAX];
+    (void)snprintf(text, sizeof text, "%.*s", (int)pointer.len, (const char *)pointer.data);
+    pubsub_bytes value = bridge_json_pointer(document, text);
+    switch (bridge_json_type_of(value)) {
+    case BRIDGE_JSON_STRING:
+        return bridge_json_unescape(value, out);
+    case BRIDGE_JSON_NUMBER:
+    case BRIDGE_JSON_TRUE:
+    case BRIDGE_JSON_FALSE:
+        return pubsub__buf_add(out, value.data, value.len) == PUBSUB__BUF_OK;
+    default:
+        return false;
+    }
+}
+
+static bool add_piece(const piece *part, const bridge_topic_names *names,
+                      const pubsub_source_event *event, pubsub__buf *out)
+{
+    pubsub_bytes value = part->text;
+    switch (part->word) {
+    case WORD_NONE:
+        break;
+    case WORD_MODEL:
+        value = event->model;
+        break;
+    case WORD_SOURCE:
+        value = pubsub_bytes_of(names->source);
+        break;
+    case WORD_ROUTE:
+        value = pubsub_bytes_of(names->route);
+        break;
+    case WORD_TOPIC:
+        value = event->topic;
+        break;
+    case WORD_KEY:
+        value = event->key;
+        break;
+    case WORD_EVENT:
+        value = pubsub_bytes_of(pubsub_change_name(event->change));
+        break;
+    case WORD_ID:
+        value = names->id;
+        break;
+    case WORD_POINTER:
+        return add_pointed(part->text, event->document, out);
+    }
+    return value.len <= PUBSUB_TOPIC_MAX &&
+           pubsub__buf_add(out, value.data, value.len) == PUBSUB__BUF_OK;
+}
+
 pubsub_err bridge_topic_make(const char *template_text, const bridge_topic_names *names,
                              const pubsub_source_event *event, pubsub__buf *out, pubsub_error *err)
 {
     size_t begin = out->len;
-    pubsub_bytes text;
-    pubsub_bytes word;
+    piece part;
     for (const char *at = template_text; *at != '\0';) {
-        const char *next = next_piece(at, &text, &word);
-        if (next == NULL || (text.data == NULL && !value_of(word, names, event, &text))) {
-            return pubsub_error_set(err, PUBSUB_ETOPIC, "the topic '%s' is no template",
-                                    template_text);
-        }
-        if (pubsub__buf_add(out, text.data, text.len) != PUBSUB__BUF_OK) {
-            return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a topic");
+        const char *next = next_piece(at, &part);
+        if (next == NULL || (part.is_word && part.word == WORD_NONE) ||
+            !add_piece(&part, names, event, out)) {
+            return pubsub_error_set(err, PUBSUB_ETOPIC,
+                                    "the topic '%s' cannot be made: '%.*s' gives nothing, or too "
+                                    "much",
+                                    template_text, (int)(part.text.len > 64 ? 64 : part.text.len),
+                                    (const char *)part.text.data);
         }
         if (out->len - begin > PUBSUB_TOPIC_MAX) {
             return pubsub_error_set(err, PUBSUB_ETOPIC, "the topic made of '%s' is too long",

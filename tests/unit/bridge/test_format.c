@@ -171,15 +171,19 @@ static void test_topic_templates(void **state)
         const char *topic; /* NULL = no topic */
     } cases[] = {
         {"/v1/{model}", "/v1/accounts"},
-        {"{source}/{route}/{model}/{key}/{change}", "couch/r1/accounts/k/create"},
-        {"{{{model}}}", "{accounts}"},
+        {"{source}/{route}/{model}/{key}/{event}/{id}", "couch/r1/accounts/k/create/i7"},
+        {"{{{model}}", "{accounts}"},
+        {"t/{/a/0}/{/b}/{/c~1d}", "t/\xc3\xa9/1e2/true"},
+        {"{/a}", NULL},
+        {"{/nothing}", NULL},
         {"{topic}", NULL},
         {"x/{topic}", "x/"},
         {"#/{model}", NULL},
         {"+", NULL},
     };
-    const bridge_topic_names names = {"couch", "r1"};
-    pubsub_source_event event = account("{}");
+    const bridge_topic_names names = {"couch", "r1", pubsub_bytes_of("i7")};
+    pubsub_source_event event =
+        account("{\"a\":[\"\\u00e9\"],\"b\":1e2,\"c/d\":true,\"n\":null}");
     event.key = bytes("k");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pubsub_error err = PUBSUB_ERROR_INIT;
@@ -199,7 +203,7 @@ static void test_topic_templates(void **state)
 static void test_topic_templates_that_are_none(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "{", "}", "a{b", "{modl}", "{}", "a}b", "{model}}"};
+    static const char *const bad[] = {"", "{", "a{b", "{modl}", "{}", "{model", "{ model}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         pubsub_error err = PUBSUB_ERROR_INIT;
         assert_int_equal(bridge_topic_check(bad[i], &err), PUBSUB_ETOPIC);
@@ -212,7 +216,7 @@ static void test_topic_too_long(void **state)
 {
     (void)state;
     char key[PUBSUB_TOPIC_MAX + 10];
-    const bridge_topic_names names = {"couch", "r1"};
+    const bridge_topic_names names = {"couch", "r1", pubsub_bytes_of("i7")};
     pubsub_error err = PUBSUB_ERROR_INIT;
     pubsub_source_event event = account("{}");
     pubsub__buf out;
