@@ -7,5 +7,6 @@
 #include <pubsub/connector.h>
 
 extern const pubsub_connector bridge_connector_broker;
+extern const pubsub_connector bridge_connector_couchdb;
 
 #endif
