@@ -89,7 +89,7 @@ static void on_timer(void *ctx)
 
 void server_conn_send(server_conn *conn)
 {
-    if (!has_unsent(conn) || conn->broken) {
+    if (conn->broken) {
         return;
     }
     set_timer(conn, conn->listener->limits.idle);

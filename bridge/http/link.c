@@ -124,8 +124,13 @@ static void link_closed(bridge_link *link)
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *data,
                     size_t len)
 {
-    bridge_link *link = lws_get_opaque_user_data(wsi);
+    bridge_link *link = NULL;
     (void)user;
+    if (reason != LWS_CALLBACK_RAW_ADOPT && reason != LWS_CALLBACK_RAW_RX &&
+        reason != LWS_CALLBACK_RAW_WRITEABLE && reason != LWS_CALLBACK_RAW_CLOSE) {
+        return 0;
+    }
+    link = lws_get_opaque_user_data(wsi);
     if (link == NULL) {
         return 0;
     }
@@ -172,6 +177,10 @@ bridge_link *bridge_link_new(bridge_port *port, int fd, const bridge_link_events
     }
     link->wsi = wsi;
     link->dead = false;
+    if (port->tls && lws_get_ssl(wsi) == NULL) {
+        bridge_link_close(link); /* never plain where TLS was asked for */
+        return NULL;
+    }
     return link;
 }
 
@@ -266,8 +275,9 @@ bridge_port *bridge_port_new(bridge_links *links, const char *cert_file, const c
     info.listen_accept_role = "raw-skt";
     info.listen_accept_protocol = "bridge";
     info.timeout_secs = SECONDS;
+    /* Without the last one it would speak plainly, certificate or not. */
     info.options = LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG |
-                   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+                   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     port->links = links;
     port->tls = cert_file != NULL;
     port->vhost = lws_create_vhost(links->context, &info);
