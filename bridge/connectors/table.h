@@ -6,4 +6,6 @@
 
 #include <pubsub/connector.h>
 
+extern const pubsub_connector bridge_connector_webhook;
+
 #endif
