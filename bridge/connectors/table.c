@@ -7,6 +7,7 @@
 static const pubsub_connector *const built_in[] = {
     &bridge_connector_broker,
     &bridge_connector_couchdb,
+    &bridge_connector_webhook,
     NULL,
 };
 

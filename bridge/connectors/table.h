@@ -8,5 +8,6 @@
 
 extern const pubsub_connector bridge_connector_broker;
 extern const pubsub_connector bridge_connector_couchdb;
+extern const pubsub_connector bridge_connector_webhook;
 
 #endif

@@ -2,7 +2,7 @@
 #include "http/client.h"
 
 #include "base/alloc.h"
-#include "http/internal.h"
+#include "http/client_internal.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/internal.h"
+#include "http/client_internal.h"
 
 static const struct mapped {
     CURLcode from;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PUBSUB_BRIDGE_HTTP_INTERNAL_H
-#define PUBSUB_BRIDGE_HTTP_INTERNAL_H
+#ifndef PUBSUB_BRIDGE_CLIENT_INTERNAL_H
+#define PUBSUB_BRIDGE_CLIENT_INTERNAL_H
 
 /* What the files of the HTTP client share. libcurl must not be called back into from its own
  * callbacks, and whoever uses this client may start, resume and cancel calls from anywhere. So those
