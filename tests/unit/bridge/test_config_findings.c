@@ -261,8 +261,9 @@ static void test_config_findings_of_templates(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"'{modl}'", "there is no {modl}, did you mean {model}?"},
-        {"'a/{}'", "there is no {}; there are {model}, {source}, {event}, {id}, {topic} and "
-                   "{/pointer/into/document}; {{ stands for one brace"},
+        {"'a/{}'",
+         "there is no {}; there are {model}, {source}, {route}, {topic}, {key}, {event}, {id} and "
+         "{/pointer}; {{ stands for one brace"},
         {"'a/{model'", "'{' has no '}'; {{ stands for one brace"},
         {"''", "topic is empty"},
         {"a/+/b", "?"},
@@ -282,9 +283,10 @@ static void test_config_findings_of_templates(void **state)
         }
         assert_true(why[0] != '\0');
     }
-    static const char *const good[] = {
-        "{model}", "/v1/{source}/{event}/{id}", "{topic}", "{/a/b~1c}", "{{", "}", "a{{b}}c",
-        "$dead/x"};
+    static const char *const good[] = {"{model}", "/v1/{source}/{event}/{id}/{route}/{key}",
+                                       "{topic}", "{/a/b~1c}",
+                                       "{{",      "}",
+                                       "a{{b}}c", "$dead/x"};
     for (size_t i = 0; i < COUNT(good); i++) {
         char why[256] = "";
         if (!bridge_template_check(good[i], why, sizeof(why))) {
