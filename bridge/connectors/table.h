@@ -6,6 +6,7 @@
 
 #include <pubsub/connector.h>
 
+extern const pubsub_connector bridge_connector_exec;
 extern const pubsub_connector bridge_connector_webhook;
 
 #endif
