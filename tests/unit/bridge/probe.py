@@ -6,6 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 
 PROBE = sys.argv.pop(1)
 SLOW = float(os.environ.get("PUBSUB_TEST_SLOW", "1"))
@@ -46,9 +47,10 @@ class Probe:
         for i, line in enumerate(self.seen):
             if self._is(line, what, fields):
                 return self.seen.pop(i)
+        end = time.monotonic() + DEADLINE
         while True:
             try:
-                line = self.lines.get(timeout=DEADLINE)
+                line = self.lines.get(timeout=max(0, end - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"no {what} {fields}; there were {self.seen[-20:]}") from None
             if self._is(line, what, fields):

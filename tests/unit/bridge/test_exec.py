@@ -20,10 +20,10 @@ class Case(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
-    def python(self, text):
+    def python(self, text, rest=""):
         name = os.path.join(self.folder.name, f"p{time.monotonic_ns()}.py")
         with open(name, "w", encoding="utf-8") as file:
-            file.write(HEAD + textwrap.dedent(text))
+            file.write(HEAD + textwrap.dedent(text) + rest)
         return "command=" + sys.executable, "command=" + name
 
     def gone(self, pid):
@@ -51,7 +51,7 @@ class Lines(Case):
             say(position="p3", model="a")
             say(error="it hurts", model="a")
             say(state="waiting", model="a")
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program) as probe:
             probe.expect("state", model="a", state="starting")
             probe.expect("state", model="a", state="active")
@@ -72,7 +72,7 @@ class Lines(Case):
         program = self.python("""
             for model in "a", "log-1", "other": say(model=model, document=model)
             say(document=1)
-        """ + REST)
+        """, REST)
         with Probe("exec", "a,log-*", *program) as probe:
             self.assertEqual([probe.expect("event")["model"] for _ in range(2)], ["a", "log-1"])
             self.assertIn('"model" is missing', probe.expect("error")["text"])
@@ -84,7 +84,7 @@ class Lines(Case):
                           ('{"document":1,"id":2}', '"id"'), ('{"document":1,"event":"x"}', '"event"'),
                           ('{"document":1,"time":-1}', '"time"'), ('{"state":"stopped"}', '"state"'),
                           ('{"document":1,"model":2}', '"model"'), ('{"document":{"a":}}', "line 2 of")):
-            program = self.python(f"print('{{\"document\":0}}')\nprint({line!r}, flush=True)\nsay(document=9)" + REST)
+            program = self.python(f"print('{{\"document\":0}}')\nprint({line!r}, flush=True)\nsay(document=9)", REST)
             with Probe("exec", "a", *program) as probe:
                 self.assertIn(why, probe.expect("error")["text"])
                 probe.expect("state", state="stopped")
@@ -97,7 +97,7 @@ class Lines(Case):
             print('{"document":"' + 'x' * 200 + '"}')
             print('x' * 300000)
             say(document="after")
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program, "bad_line=skip", "max_line=128") as probe:
             for number in 1, 2, 3:
                 self.assertIn(f"line {number} of", probe.expect("error")["text"])
@@ -106,7 +106,7 @@ class Lines(Case):
     def test_a_line_as_long_as_allowed(self):
         program = self.python("""
             for size in 1, 70000, 1000000: print('{"document":"' + 'x' * size + '"}', flush=True)
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program, "max_line=1000015") as probe:
             for size in 1, 70000, 1000000:
                 self.assertEqual(len(probe.expect("event")["document"]), size + 2)
@@ -120,11 +120,6 @@ class Lines(Case):
             self.assertEqual(probe.count("event"), 0)
 
     def test_back_pressure(self):
-        program = self.python("""
-            for n in range(20000): print(json.dumps({"document": n, "x": "y" * 100}))
-            sys.stdout.flush()
-            open(os.environ["MARK"], "w").close()
-        """ + REST)
         mark = os.path.join(self.folder.name, "mark")
         gate = os.path.join(self.folder.name, "gate")
         program = self.python("""
@@ -132,7 +127,7 @@ class Lines(Case):
             for n in range(20000): print(json.dumps({"document": n, "x": "y" * 100}))
             sys.stdout.flush()
             open(os.environ["MARK"], "w").close()
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program, "env=MARK=" + mark, "env=GATE=" + gate) as probe:
             probe.tell("full")
             with open(gate, "w", encoding="ascii"):
@@ -147,8 +142,9 @@ class Lines(Case):
     def test_complaints_are_logged(self):
         program = self.python("""
             sys.stderr.write("one\\ntwo\\x1b[2J" + "z" * 5000 + "\\nthree")
-            sys.stderr.close()
-        """ + REST)
+            sys.stderr.flush()
+            os.close(2)
+        """, REST)
         with Probe("exec", "a", *program) as probe:
             self.assertEqual(probe.expect("log")["text"], "source: a: one")
             two = probe.expect("log")["text"]
@@ -164,7 +160,7 @@ class Life(Case):
             say(document=[os.getcwd(), os.getpgrp() == os.getpid(), sys.argv[1:]])
             say(document=[signal.getsignal(signal.SIGPIPE) is not None,
                           open("/proc/self/status").read().split("SigBlk:")[1].split()[0]])
-        """ + REST)
+        """, REST)
         with Probe("exec", "a,b*", *program, "command=an argument", "env=X=1=2", "dir=/tmp",
                    env={"SECRET": "s", "TZ": "UTC"}) as probe:
             probe.end()
@@ -183,7 +179,7 @@ class Life(Case):
     def test_its_position_is_given_back(self):
         program = self.python("""
             say(document=[os.environ["PUBSUB_POSITION"], os.environ["PUBSUB_POSITIONS"]], position="next")
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program) as probe:
             self.assertEqual(json.loads(probe.expect("event")["document"]), ["", "{}"])
             probe.tell('stored {"at": "\\"7\\" é"}')
@@ -243,7 +239,7 @@ class Life(Case):
             import subprocess
             other = subprocess.Popen(["sleep", "1000"])
             say(document=[os.getpid(), other.pid])
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program) as probe:
             pids = json.loads(probe.expect("event")["document"])
             probe.send("stop")
@@ -255,7 +251,7 @@ class Life(Case):
         program = self.python("""
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             say(document=os.getpid())
-        """ + REST)
+        """, REST)
         with Probe("exec", "a", *program, "stop_timeout=100ms") as probe:
             pid = json.loads(probe.expect("event")["document"])
             begin = time.monotonic()
