@@ -59,7 +59,7 @@ typedef struct bridge_source {
     const pubsub_connector *connector;
     pubsub_setting_value *settings;
     size_t setting_count;
-    int spool; /* 1 = always, 0 = never, -1 = where the connector needs one */
+    int spool;          /* 1 = always, 0 = never, -1 = where the connector needs one */
     int64_t spool_size; /* bytes; a full spool makes the source wait */
     bridge_mark mark;
 } bridge_source;

@@ -20,10 +20,11 @@ static pubsub_err check_table(const pubsub_connector *table, const char *path, p
                                 path, (unsigned)table->abi, PUBSUB_CONNECTOR_ABI);
     }
     if (table->size < NEEDED) {
-        return pubsub_error_set(err, PUBSUB_EVERSION,
-                                "%s: its table of functions has %zu bytes, at least %zu are needed; "
-                                "set .size to sizeof(pubsub_connector)",
-                                path, table->size, NEEDED);
+        return pubsub_error_set(
+            err, PUBSUB_EVERSION,
+            "%s: its table of functions has %zu bytes, at least %zu are needed; "
+            "set .size to sizeof(pubsub_connector)",
+            path, table->size, NEEDED);
     }
     if (table->name == NULL || table->name[0] == '\0' || table->summary == NULL ||
         table->initialize == NULL || table->start == NULL || table->resume == NULL ||
@@ -35,7 +36,8 @@ static pubsub_err check_table(const pubsub_connector *table, const char *path, p
     }
     if ((table->flags & PUBSUB_CONNECTOR_SETTLES) != 0 && table->settled == NULL) {
         return pubsub_error_set(err, PUBSUB_EVERSION,
-                                "%s: PUBSUB_CONNECTOR_SETTLES is set and `settled` is missing", path);
+                                "%s: PUBSUB_CONNECTOR_SETTLES is set and `settled` is missing",
+                                path);
     }
     if (table->setting_count > 0 && table->settings == NULL) {
         return pubsub_error_set(err, PUBSUB_EVERSION, "%s: its settings are missing", path);

@@ -5,6 +5,8 @@
 
 /* In the order in which they are listed to people; NULL ends it. */
 static const pubsub_connector *const built_in[] = {
+    &bridge_connector_broker,
+    &bridge_connector_couchdb,
     &bridge_connector_webhook,
     &bridge_connector_exec,
     NULL,

@@ -6,6 +6,8 @@
 
 #include <pubsub/connector.h>
 
+extern const pubsub_connector bridge_connector_broker;
+extern const pubsub_connector bridge_connector_couchdb;
 extern const pubsub_connector bridge_connector_exec;
 extern const pubsub_connector bridge_connector_webhook;
 

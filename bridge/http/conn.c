@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
-#include "http/internal.h"
+#include "http/server_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,8 +81,8 @@ static void on_timer(void *ctx)
         server_conn_free(conn);
         return;
     }
-    server_conn_fail(conn, 408,
-                     conn->state == CONN_HEAD ? "the head took too long" : "the body took too long");
+    server_conn_fail(
+        conn, 408, conn->state == CONN_HEAD ? "the head took too long" : "the body took too long");
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -355,8 +355,7 @@ void server_conn_run(server_conn *conn)
     }
     conn->running = false;
     /* One reading more than a head must fit, for what is sent ahead of its turn. */
-    bridge_link_read(conn->link,
-                     conn->closing || conn->in.len < conn->listener->limits.head_bytes);
+    bridge_link_read(conn->link, conn->closing || conn->in.len < conn->listener->limits.head_bytes);
 }
 
 static void on_bytes(void *ctx, const void *data, size_t len)

@@ -284,8 +284,8 @@ int bridge_head_parse(bridge_head *out, pubsub_bytes head, const char **why)
         if (line_end == NULL || line_end[1] != '\n') {
             return bad(why, 400, "a line ends in something else than CR LF");
         }
-        status = is_first ? parse_line(out, at, line_end, why)
-                          : parse_field(out, at, line_end, why);
+        status =
+            is_first ? parse_line(out, at, line_end, why) : parse_field(out, at, line_end, why);
         if (status != 0) {
             return status;
         }
@@ -297,7 +297,17 @@ int bridge_head_parse(bridge_head *out, pubsub_bytes head, const char **why)
 
 /* ---- chunks -------------------------------------------------------------------------------- */
 
-enum { SIZE = 0, EXTENSION, SIZE_LF, CONTENT, CONTENT_CR, CONTENT_LF, TRAILER, TRAILER_LF, LAST_LF };
+enum {
+    SIZE = 0,
+    EXTENSION,
+    SIZE_LF,
+    CONTENT,
+    CONTENT_CR,
+    CONTENT_LF,
+    TRAILER,
+    TRAILER_LF,
+    LAST_LF
+};
 
 static int hex(char c)
 {

@@ -30,7 +30,8 @@ typedef struct bridge_link_events {
 } bridge_link_events;
 
 /* Take over an accepted descriptor, also when this fails (NULL). */
-bridge_link *bridge_link_new(bridge_port *port, int fd, const bridge_link_events *events, void *ctx);
+bridge_link *bridge_link_new(bridge_port *port, int fd, const bridge_link_events *events,
+                             void *ctx);
 void bridge_link_read(bridge_link *link, bool on);
 void bridge_link_want_write(bridge_link *link);
 /* Only inside on_writable, once, at most BRIDGE_LINK_PIECE bytes. 1 = sent; 0 = taken, on_writable comes

@@ -4,7 +4,7 @@
 #endif
 #include "base/alloc.h"
 #include "base/units.h"
-#include "http/internal.h"
+#include "http/server_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -171,8 +171,8 @@ static bool accept_one(server_socket *socket)
     struct in6_addr address;
     char peer[SERVER_PEER_MAX];
     int on = 1;
-    int fd = accept4(socket->fd, (struct sockaddr *)(void *)&from, &len,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(socket->fd, (struct sockaddr *)(void *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* The descriptor stays readable: look away for a moment instead of spinning. */
@@ -342,7 +342,8 @@ static pubsub_err open_listener(server_listener *listener, const address_text *a
     fill_limits(&listener->limits);
     listener->host_name = pubsub__strdup(address->host);
     listener->cert_file = pubsub__strdup(options->cert_file);
-    if (listener->host_name == NULL || (options->cert_file != NULL && listener->cert_file == NULL)) {
+    if (listener->host_name == NULL ||
+        (options->cert_file != NULL && listener->cert_file == NULL)) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
     }
     code = open_all(listener, address, options->listen, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "http/internal.h"
+#include "http/server_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -72,8 +72,9 @@ bool server_put_head(server_conn *conn, int status, const char *headers, int64_t
     if (length >= 0 && status != 204 && status != 304) {
         (void)snprintf(size, sizeof(size), "Content-Length: %lld\r\n", (long long)length);
     }
-    return pubsub__buf_printf(&conn->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%sConnection: %s\r\n\r\n",
-                              status, reason_of(status), date, headers != NULL ? headers : "", size,
+    return pubsub__buf_printf(&conn->out,
+                              "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%sConnection: %s\r\n\r\n", status,
+                              reason_of(status), date, headers != NULL ? headers : "", size,
                               chunked ? "Transfer-Encoding: chunked\r\n" : "",
                               keep ? "keep-alive" : "close") == PUBSUB__BUF_OK;
 }
@@ -167,8 +168,7 @@ void bridge_request_answer(bridge_request *request, int status, const char *head
                            pubsub_bytes body)
 {
     server_conn *conn = request->conn;
-    put(conn,
-        server_put_head(conn, status, headers, (int64_t)body.len, false, may_keep(request)));
+    put(conn, server_put_head(conn, status, headers, (int64_t)body.len, false, may_keep(request)));
     if (!is_head(request) && body.len > 0 && !conn->broken) {
         put(conn, pubsub__buf_add(&conn->out, body.data, body.len) == PUBSUB__BUF_OK);
     }
@@ -226,8 +226,8 @@ void bridge_request_finish(bridge_request *request)
 {
     server_conn *conn = request->conn;
     if (request->chunked) {
-        put(conn, is_head(request) ||
-                      pubsub__buf_add_text(&conn->out, "0\r\n\r\n") == PUBSUB__BUF_OK);
+        put(conn,
+            is_head(request) || pubsub__buf_add_text(&conn->out, "0\r\n\r\n") == PUBSUB__BUF_OK);
     } else {
         conn->closing = true;
     }

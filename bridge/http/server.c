@@ -2,7 +2,7 @@
 #include "http/server.h"
 
 #include "base/alloc.h"
-#include "http/internal.h"
+#include "http/server_internal.h"
 
 #include <string.h>
 

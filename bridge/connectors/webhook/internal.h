@@ -16,8 +16,8 @@ typedef struct webhook_config {
     size_t refs;
     char *source;
     char *listen;
-    char *path;     /* as written, with {model} or without */
-    char *mount;    /* what is mounted: the path up to the level with {model} */
+    char *path;  /* as written, with {model} or without */
+    char *mount; /* what is mounted: the path up to the level with {model} */
     char *cert_file;
     char *key_file;
     webhook_signer signer;

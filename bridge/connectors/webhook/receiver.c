@@ -190,8 +190,9 @@ static void part_over(delivery *d, pubsub_err result)
         }
         accept(d);
     } else {
-        refuse(d, 503, d->result == PUBSUB_EAGAIN ? "too much is waiting, come again"
-                                                  : "not stored, come again");
+        refuse(d, 503,
+               d->result == PUBSUB_EAGAIN ? "too much is waiting, come again"
+                                          : "not stored, come again");
     }
 }
 
@@ -412,8 +413,8 @@ static bool is_new(delivery *d)
         return true;
     }
     d->has_digest = webhook_digest_of(model, id, &d->digest);
-    if (d->has_digest && webhook_seen_has(receiver->seen, &d->digest,
-                                          receiver->host->now_ns(receiver->host))) {
+    if (d->has_digest &&
+        webhook_seen_has(receiver->seen, &d->digest, receiver->host->now_ns(receiver->host))) {
         accept(d);
         return false;
     }
@@ -459,7 +460,8 @@ static void on_end(void *ctx, bridge_request *request)
         return;
     }
     if (!config->any_body && bridge_json_check(body, NULL) != NULL) {
-        refuse(d, 400, "the body is no JSON (with GitHub, choose the content type application/json)");
+        refuse(d, 400,
+               "the body is no JSON (with GitHub, choose the content type application/json)");
     } else if (!find_text(d, config->id_header, config->id_member, &d->id) ||
                !find_text(d, config->type_header, config->type_member, &d->type)) {
         refuse(d, 400, "the delivery's id or type is too long or no UTF-8");
@@ -522,8 +524,8 @@ static webhook_receiver *receiver_new(webhook *self, pubsub_err *code, pubsub_er
     receiver->config = self->config;
     self->config->refs++;
     if (config->dedupe_size > 0) {
-        receiver->seen = webhook_seen_new(config->dedupe_size,
-                                          (uint64_t)config->dedupe_window_ms * 1000000u);
+        receiver->seen =
+            webhook_seen_new(config->dedupe_size, (uint64_t)config->dedupe_window_ms * 1000000u);
     }
     if (config->dedupe_size > 0 && receiver->seen == NULL) {
         (void)pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");

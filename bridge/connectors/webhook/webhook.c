@@ -137,8 +137,9 @@ static void read_signature(reading *r, webhook_config *config)
     webhook_signer *signer = &config->signer;
     signer->scheme = scheme != NULL ? (webhook_scheme)scheme->number : WEBHOOK_NONE;
     if (scheme == NULL && has_secret) {
-        fail(r, PUBSUB_EOPTION,
-             "signature: say how the sender signs with the secret (github, stripe, standard, hmac)");
+        fail(
+            r, PUBSUB_EOPTION,
+            "signature: say how the sender signs with the secret (github, stripe, standard, hmac)");
     }
     if (scheme != NULL && has_secret != (signer->scheme != WEBHOOK_NONE)) {
         fail(r, PUBSUB_EOPTION,
@@ -170,8 +171,8 @@ static void read_preset(reading *r, webhook_config *config)
         const char *type_member;
     } presets[] = {
         [WEBHOOK_NONE] = {"", "", "", "", "", ""},
-        [WEBHOOK_GITHUB] = {"X-Hub-Signature-256", "sha256=", "X-GitHub-Delivery",
-                            "X-GitHub-Event", "", ""},
+        [WEBHOOK_GITHUB] = {"X-Hub-Signature-256", "sha256=", "X-GitHub-Delivery", "X-GitHub-Event",
+                            "", ""},
         [WEBHOOK_STRIPE] = {"Stripe-Signature", "", "", "", "id", "type"},
         [WEBHOOK_STANDARD] = {"webhook-signature", "", "webhook-id", "", "", "type"},
         [WEBHOOK_HMAC] = {NULL, NULL, "", "", "", ""},
@@ -179,10 +180,10 @@ static void read_preset(reading *r, webhook_config *config)
     webhook_signer *signer = &config->signer;
     webhook_scheme kind = signer->scheme;
     bool is_hmac = kind == WEBHOOK_HMAC;
-    config->sign_header = is_hmac ? text_of(r, "signature_header", "")
-                                  : copy(r, presets[kind].signature);
-    config->sign_prefix = is_hmac ? text_of(r, "signature_prefix", "")
-                                  : copy(r, presets[kind].prefix);
+    config->sign_header =
+        is_hmac ? text_of(r, "signature_header", "") : copy(r, presets[kind].signature);
+    config->sign_prefix =
+        is_hmac ? text_of(r, "signature_prefix", "") : copy(r, presets[kind].prefix);
     config->id_header = text_of(r, "id_header", presets[kind].id_header);
     config->type_header = text_of(r, "type_header", presets[kind].type_header);
     config->id_member = copy(r, presets[kind].id_member);
@@ -363,8 +364,9 @@ static void webhook_check(void *ctx, void (*say)(void *ctx, const pubsub_error *
     webhook *self = ctx;
     pubsub_error finding = PUBSUB_ERROR_INIT;
     if (self->config->signer.scheme == WEBHOOK_NONE) {
-        (void)pubsub_error_set(&finding, PUBSUB_OK, "signatures are not checked: whoever reaches %s "
-                                                    "can send events",
+        (void)pubsub_error_set(&finding, PUBSUB_OK,
+                               "signatures are not checked: whoever reaches %s "
+                               "can send events",
                                self->config->listen);
         say(say_ctx, &finding);
     }

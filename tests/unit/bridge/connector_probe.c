@@ -334,8 +334,14 @@ static int make(int argc, char **argv)
     init.in_flight = 100;
     for (int i = 0; i < probe_count; i++) {
         probe *p = &probes[i];
-        const pubsub_emitter emitter = {PUBSUB_CONNECTOR_ABI, sizeof(emitter), on_event, on_position,
-                                        on_stored,            on_state,        on_error, on_alive};
+        const pubsub_emitter emitter = {PUBSUB_CONNECTOR_ABI,
+                                        sizeof(emitter),
+                                        on_event,
+                                        on_position,
+                                        on_stored,
+                                        on_state,
+                                        on_error,
+                                        on_alive};
         p->emitter = emitter;
         p->index = i;
         if (connector->initialize(&p->self, &init, &err) != PUBSUB_OK) {

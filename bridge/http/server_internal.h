@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PUBSUB_BRIDGE_HTTP_INTERNAL_H
-#define PUBSUB_BRIDGE_HTTP_INTERNAL_H
+#ifndef PUBSUB_BRIDGE_SERVER_INTERNAL_H
+#define PUBSUB_BRIDGE_SERVER_INTERNAL_H
 
 /* What the server's files share: listen.c opens addresses and accepts, conn.c speaks HTTP on one
  * connection, request.c is what handlers call. */
@@ -105,9 +105,9 @@ struct bridge_request {
 /* listen.c */
 server_listener *server_listener_get(pubsub_host *host, const bridge_mount_options *options,
                                      pubsub_error *err);
-void server_listener_stop(server_listener *listener); /* accepting */
+void server_listener_stop(server_listener *listener);   /* accepting */
 void server_listener_forget(server_listener *listener); /* nobody joins it any more */
-void server_listener_free(server_listener *listener); /* everything of it is gone */
+void server_listener_free(server_listener *listener);   /* everything of it is gone */
 
 /* conn.c */
 void server_conn_new(server_listener *listener, int fd, const struct in6_addr *address,
