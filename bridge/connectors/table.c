@@ -8,6 +8,7 @@ static const pubsub_connector *const built_in[] = {
     &bridge_connector_broker,
     &bridge_connector_couchdb,
     &bridge_connector_webhook,
+    &bridge_connector_exec,
     NULL,
 };
 

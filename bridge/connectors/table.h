@@ -8,6 +8,7 @@
 
 extern const pubsub_connector bridge_connector_broker;
 extern const pubsub_connector bridge_connector_couchdb;
+extern const pubsub_connector bridge_connector_exec;
 extern const pubsub_connector bridge_connector_webhook;
 
 #endif

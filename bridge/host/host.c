@@ -15,6 +15,12 @@ struct host_posted {
     host_posted *next;
 };
 
+struct host_end {
+    void (*fn)(void *ctx);
+    void *ctx;
+    host_end *next;
+};
+
 /* ---- posting ------------------------------------------------------------------------------- */
 
 static pubsub_err post(pubsub_host *table, void (*fn)(void *ctx), void *ctx)
@@ -225,6 +231,30 @@ void pubsub_host_stop(pubsub_host *table)
     }
 }
 
+bool bridge_host_at_end(pubsub_host *table, void (*fn)(void *ctx), void *ctx)
+{
+    host_loop *host = host_of(table);
+    host_end *end = pubsub__calloc(1, sizeof(*end));
+    if (end == NULL) {
+        return false;
+    }
+    end->fn = fn;
+    end->ctx = ctx;
+    end->next = host->ends;
+    host->ends = end;
+    return true;
+}
+
+static void run_ends(host_loop *host)
+{
+    while (host->ends != NULL) {
+        host_end *end = host->ends;
+        host->ends = end->next;
+        end->fn(end->ctx);
+        pubsub__free(end);
+    }
+}
+
 /* Handles that others left in the loop are closed, not freed: whose memory they are is not known. */
 static void close_rest(uv_handle_t *handle, void *ctx)
 {
@@ -244,6 +274,7 @@ void pubsub_host_free(pubsub_host *table)
     host->closed = true;
     uv_mutex_unlock(&host->lock);
     run_posted(host);
+    run_ends(host);
     host_signals_close(host);
     uv_walk(&host->loop, close_rest, NULL);
     while (uv_run(&host->loop, UV_RUN_DEFAULT) != 0) {

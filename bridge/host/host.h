@@ -13,4 +13,8 @@ void *bridge_host_loop(pubsub_host *host);
 bool bridge_host_on_signal(pubsub_host *host, int signal, void (*fn)(void *ctx, int signal),
                            void *ctx);
 
+/* Called once by pubsub_host_free, the last one first, while the loop can still be run: for what a part
+ * keeps for the host's whole life. False when memory is short. */
+bool bridge_host_at_end(pubsub_host *host, void (*fn)(void *ctx), void *ctx);
+
 #endif

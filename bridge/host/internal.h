@@ -11,6 +11,7 @@
 
 typedef struct host_posted host_posted;
 typedef struct host_signal host_signal;
+typedef struct host_end host_end;
 
 /* The host that pubsub_host_new() makes. Everything but the posted list is the loop thread's. */
 typedef struct host_loop {
@@ -24,6 +25,7 @@ typedef struct host_loop {
     uint64_t now_ns;
     uint64_t now_of; /* the loop's time when now_ns was read */
     host_signal *signals;
+    host_end *ends;
     bool running;
     bool expired;
     atomic_bool stop;

@@ -23,22 +23,12 @@ enum {
     FDS_MAX = 64 * 1024 /* its tables have 16 bytes for each descriptor that could be */
 };
 
-typedef struct waiting {
-    void (*done)(void *ctx);
-    void *ctx;
-    struct waiting *next;
-} waiting;
-
 struct bridge_links {
     pubsub_host *host;
     struct lws_context *context;
-    size_t users;
     uv_handle_t *own[8]; /* its handles that outlive its connections */
     size_t own_count;
     size_t own_left;
-    bool destroyed;
-    pubsub_host_timer *turn;
-    waiting last;
     bridge_links *next;
 };
 
@@ -366,9 +356,31 @@ static struct lws_context *make_context(bridge_links *links)
     return context;
 }
 
-static void turned(void *ctx);
+/* Closing goes through the loop: begun here, completed once its handles are out of it. It is done once,
+ * at the host's end, because it closes a descriptor twice, which may be somebody's by then. */
+static void end_links(void *ctx)
+{
+    bridge_links *links = ctx;
+    bridge_links **at = &all_links;
+    uv_loop_t *loop = bridge_host_loop(links->host);
+    lws_context_destroy(links->context);
+    do {
+        (void)uv_run(loop, UV_RUN_NOWAIT);
+        links->own_left = 0;
+        uv_walk(loop, is_own, links);
+    } while (links->own_left > 0);
+    lws_context_destroy(links->context);
+    while (*at != links) {
+        at = &(*at)->next;
+    }
+    *at = links->next;
+    if (log_host == links->host) {
+        log_host = NULL;
+    }
+    pubsub__free(links);
+}
 
-bridge_links *bridge_links_ref(pubsub_host *host, pubsub_error *err)
+bridge_links *bridge_links_of(pubsub_host *host, pubsub_error *err)
 {
     bridge_links *links = all_links;
     uv_loop_t *loop = bridge_host_loop(host);
@@ -376,23 +388,19 @@ bridge_links *bridge_links_ref(pubsub_host *host, pubsub_error *err)
         links = links->next;
     }
     if (links != NULL) {
-        links->users++;
         return links;
     }
     links = pubsub__calloc(1, sizeof(*links));
-    if (links == NULL || (links->turn = host->timer_new(host, turned, links)) == NULL) {
-        pubsub__free(links);
+    if (links == NULL) {
         (void)pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
         return NULL;
     }
     links->host = host;
-    links->users = 1;
     log_host = host;
     lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
     uv_walk(loop, collect, links);
     links->context = make_context(links);
     if (links->context == NULL) {
-        host->timer_free(links->turn);
         pubsub__free(links);
         (void)pubsub_error_set(err, PUBSUB_ENOTSUP,
                                "libwebsockets cannot use the event loop: its libuv plugin is "
@@ -402,46 +410,10 @@ bridge_links *bridge_links_ref(pubsub_host *host, pubsub_error *err)
     uv_walk(loop, keep_new, links);
     links->next = all_links;
     all_links = links;
+    if (!bridge_host_at_end(host, end_links, links)) {
+        end_links(links);
+        (void)pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
+        return NULL;
+    }
     return links;
-}
-
-/* Closing goes through the loop: begun in one turn, completed once its handles are out of it. */
-static void turned(void *ctx)
-{
-    bridge_links *links = ctx;
-    if (!links->destroyed) {
-        links->destroyed = true;
-        lws_context_destroy(links->context);
-    }
-    links->own_left = 0;
-    uv_walk(bridge_host_loop(links->host), is_own, links);
-    if (links->own_left > 0) {
-        links->host->timer_start(links->turn, 1);
-        return;
-    }
-    lws_context_destroy(links->context);
-    links->host->timer_free(links->turn);
-    if (all_links == NULL) {
-        log_host = NULL;
-    }
-    links->last.done(links->last.ctx);
-    pubsub__free(links);
-}
-
-void bridge_links_unref(bridge_links *links, void (*done)(void *ctx), void *ctx)
-{
-    bridge_links **at = &all_links;
-    if (--links->users > 0) {
-        if (links->host->post(links->host, done, ctx) != PUBSUB_OK) {
-            done(ctx);
-        }
-        return;
-    }
-    while (*at != links) {
-        at = &(*at)->next;
-    }
-    *at = links->next;
-    links->last.done = done;
-    links->last.ctx = ctx;
-    links->host->timer_start(links->turn, 0);
 }

@@ -13,10 +13,9 @@ typedef struct bridge_link bridge_link;   /* one connection */
 
 #define BRIDGE_LINK_PIECE ((size_t)16 * 1024)
 
-/* The host's; counted. NULL with *err when libwebsockets cannot run on the host's loop. */
-bridge_links *bridge_links_ref(pubsub_host *host, pubsub_error *err);
-/* `done` is called later, when this user's part, and after the last one everything, is gone. */
-void bridge_links_unref(bridge_links *links, void (*done)(void *ctx), void *ctx);
+/* The host's, made at the first call and kept until the host is freed. NULL with *err when libwebsockets
+ * cannot run on the host's loop. */
+bridge_links *bridge_links_of(pubsub_host *host, pubsub_error *err);
 
 /* cert_file NULL = plain. */
 bridge_port *bridge_port_new(bridge_links *links, const char *cert_file, const char *key_file,

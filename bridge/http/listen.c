@@ -333,11 +333,7 @@ static void fill_limits(bridge_server_limits *limits)
     limits->idle = limits->idle > 0 ? limits->idle : defaults.idle;
 }
 
-static void nothing(void *ctx)
-{
-    (void)ctx;
-}
-
+/* The sockets first: what fails often then needs nothing undone that takes turns of the loop. */
 static pubsub_err open_listener(server_listener *listener, const address_text *address,
                                 const bridge_mount_options *options, pubsub_error *err)
 {
@@ -350,15 +346,20 @@ static pubsub_err open_listener(server_listener *listener, const address_text *a
         (options->cert_file != NULL && listener->cert_file == NULL)) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
     }
+    code = open_all(listener, address, options->listen, err);
+    if (code != PUBSUB_OK) {
+        return code;
+    }
+    listener->links = bridge_links_of(listener->host, err);
+    if (listener->links == NULL) {
+        return err->code;
+    }
     listener->port = bridge_port_new(listener->links, options->cert_file, options->key_file, err);
     if (listener->port == NULL) {
-        return err != NULL ? err->code : PUBSUB_ETLS;
+        return err->code;
     }
-    code = open_all(listener, address, options->listen, err);
-    if (code == PUBSUB_OK && (code = watch_sockets(listener)) != PUBSUB_OK) {
-        (void)pubsub_error_set(err, code, "out of memory");
-    }
-    return code;
+    code = watch_sockets(listener);
+    return code == PUBSUB_OK ? code : pubsub_error_set(err, code, "out of memory");
 }
 
 static server_listener *new_listener(pubsub_host *host, const address_text *address,
@@ -366,22 +367,14 @@ static server_listener *new_listener(pubsub_host *host, const address_text *addr
 {
     pubsub_error detail = PUBSUB_ERROR_INIT;
     server_listener *listener = pubsub__calloc(1, sizeof(*listener));
-    bridge_links *links = NULL;
     if (listener == NULL) {
         (void)pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
         return NULL;
     }
-    links = bridge_links_ref(host, err);
-    if (links == NULL) {
-        pubsub__free(listener);
-        return NULL;
-    }
     listener->host = host;
-    listener->links = links;
     if (open_listener(listener, address, options, &detail) != PUBSUB_OK) {
         (void)pubsub_error_set(err, detail.code, "%s", detail.text);
         server_listener_free(listener);
-        bridge_links_unref(links, nothing, NULL);
         return NULL;
     }
     listener->next = all_listeners;

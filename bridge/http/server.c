@@ -110,12 +110,12 @@ static void nothing(void *ctx)
 
 static void listener_gone(server_listener *listener)
 {
-    bridge_links *links = listener->links;
+    pubsub_host *host = listener->host;
     void (*done)(void *ctx) = listener->done;
     void *ctx = listener->done_ctx;
-    listener->host->timer_free(listener->end);
+    host->timer_free(listener->end);
     server_listener_free(listener);
-    bridge_links_unref(links, done, ctx);
+    done(ctx);
 }
 
 /* In a turn of its own: whoever freed the last connection still looks at the listener. */

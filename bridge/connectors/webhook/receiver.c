@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/rand.h"
 #include "base/utf8.h"
+#include "connectors/models.h"
 #include "connectors/webhook/internal.h"
 #include "http/head.h"
 #include "json/slice.h"
@@ -64,37 +65,10 @@ static webhook_receiver *all_receivers;
 
 /* ---- models -------------------------------------------------------------------------------- */
 
-/* `*` stands for any bytes. Linear: after a failed match only the last star is tried further on. */
-static bool fits(const char *pattern, pubsub_bytes text)
-{
-    const char *data = text.data;
-    const char *star = NULL;
-    size_t at = 0;
-    size_t star_at = 0;
-    while (at < text.len) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            star_at = at;
-        } else if (*pattern == data[at]) {
-            pattern++;
-            at++;
-        } else if (star != NULL) {
-            pattern = star;
-            at = ++star_at;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*') {
-        pattern++;
-    }
-    return *pattern == '\0';
-}
-
 bool webhook_wants(const webhook *self, pubsub_bytes model)
 {
     for (size_t i = 0; i < self->model_count; i++) {
-        if (fits(self->models[i], model)) {
+        if (bridge_model_fits(self->models[i], model)) {
             return true;
         }
     }

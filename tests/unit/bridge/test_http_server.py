@@ -35,6 +35,7 @@ class Probe:
             assert self.process.returncode == 0, (self.process.returncode, said)
 
     def end(self):
+        """What was said since the last line, once it has ended."""
         if self.process.stdin.closed:
             return ""
         self.process.stdin.close()
@@ -300,7 +301,9 @@ class Plain(unittest.TestCase):
                 self.assertEqual(self.probe.line(), "waiting")
             self.assertEqual(self.probe.line(), "gone")
         with self.probe.connect() as sock:  # in the middle of its body, with a reset
-            sock.sendall(b"POST /a/x HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc")
+            sock.sendall(b"POST /a/x HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+            self.assertIn(b" 100 ", sock.recv(100))
+            sock.sendall(b"abc")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.assertEqual(self.probe.line(), "gone")
 
