@@ -105,8 +105,8 @@ static pubsub_err read_file(const char *path, pubsub__buf *out, pubsub_error *er
             continue;
         }
         if (got < 0) {
-            rc = pubsub_error_set_errno(err, PUBSUB_EIO, errno,
-                                        "the checkpoint %s cannot be read", path);
+            rc = pubsub_error_set_errno(err, PUBSUB_EIO, errno, "the checkpoint %s cannot be read",
+                                        path);
         } else if (got > 0) {
             int code = pubsub__buf_add(out, chunk, (size_t)got);
             if (code == PUBSUB__BUF_FULL) {
@@ -283,9 +283,9 @@ static int compose(pubsub__buf *out, const char *route, pubsub_bytes model, pubs
     rc = rc == 0 ? pubsub__buf_add_text(out, "\nposition ") : rc;
     rc = rc == 0 ? add_escaped(out, position) : rc;
     rc = rc == 0 ? pubsub__buf_add_byte(out, '\n') : rc;
-    return rc == 0 ? pubsub__buf_printf(out, CRC_LINE "%08x\n",
-                                        pubsub__crc32c(0, out->data, out->len))
-                   : rc;
+    return rc == 0
+               ? pubsub__buf_printf(out, CRC_LINE "%08x\n", pubsub__crc32c(0, out->data, out->len))
+               : rc;
 }
 
 static bool write_all(int fd, const char *data, size_t len)
@@ -358,7 +358,8 @@ pubsub_err bridge_checkpoint_write(const char *directory, const char *route, pub
         sys = sync_directory(directory);
     }
     if (sys != 0) {
-        return pubsub_error_set_errno(err, sys == ENOSPC || sys == EDQUOT ? PUBSUB_ENOSPC : PUBSUB_EIO,
+        return pubsub_error_set_errno(err,
+                                      sys == ENOSPC || sys == EDQUOT ? PUBSUB_ENOSPC : PUBSUB_EIO,
                                       sys, "the checkpoint %s cannot be written", path);
     }
     return PUBSUB_OK;

@@ -24,10 +24,9 @@ static size_t add_segment(char *out, size_t size, size_t used, pubsub_bytes text
         out[used++] = '/';
     }
     for (size_t i = 0; i < text.len && used + 4 < size; i++) {
-        used += (size_t)(is_unreserved(data[i])
-                             ? snprintf(out + used, size - used, "%c", data[i])
-                             : snprintf(out + used, size - used, "%%%02X",
-                                        (unsigned)(unsigned char)data[i]));
+        used += (size_t)(is_unreserved(data[i]) ? snprintf(out + used, size - used, "%c", data[i])
+                                                : snprintf(out + used, size - used, "%%%02X",
+                                                           (unsigned)(unsigned char)data[i]));
     }
     out[used] = '\0';
     return used;
@@ -50,8 +49,7 @@ size_t bridge_ce_attributes(const bridge_format_names *names, const pubsub_sourc
                             bridge_ce_text *text, bridge_ce out[BRIDGE_CE_MAX])
 {
     size_t count = 0;
-    size_t used =
-        add_segment(text->source, sizeof text->source, 0, pubsub_bytes_of(names->source));
+    size_t used = add_segment(text->source, sizeof text->source, 0, pubsub_bytes_of(names->source));
     (void)add_segment(text->source, sizeof text->source, used, event->model);
     (void)snprintf(text->type, sizeof text->type, "pubsub.%s", pubsub_change_name(event->change));
     time_text(event->timestamp_ns, text->time, sizeof text->time);

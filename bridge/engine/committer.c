@@ -44,9 +44,9 @@ static void *run(void *ctx)
         }
         committer->first = job->next;
         pthread_mutex_unlock(&committer->lock);
-        job->rc = bridge_checkpoint_write(
-            job->directory, job->route, job->model,
-            (pubsub_bytes){job->position.data, job->position.len}, &job->error);
+        job->rc = bridge_checkpoint_write(job->directory, job->route, job->model,
+                                          (pubsub_bytes){job->position.data, job->position.len},
+                                          &job->error);
         post(committer, job);
         pthread_mutex_lock(&committer->lock);
     }

@@ -209,8 +209,8 @@ static bool keep_properties(bridge_pipe *pipe, bridge_flight *flight,
     bool reply = bridge_target_has(target, PUBSUB_FEATURE_REPLY_TO);
     /* Unset means at least once here: less than that has to be asked for by qos 0 or by degrade. */
     pub->qos = route->qos == PUBSUB_QOS_UNSET ? PUBSUB_AT_LEAST_ONCE : route->qos;
-    pub->flags = (route->retain ? PUBSUB_PUBLISH_RETAIN : 0) |
-                 (route->degrade ? PUBSUB_PUBLISH_DEGRADE : 0);
+    pub->flags =
+        (route->retain ? PUBSUB_PUBLISH_RETAIN : 0) | (route->degrade ? PUBSUB_PUBLISH_DEGRADE : 0);
     pub->expiry = route->expiry;
     pubsub_bytes none = {NULL, 0};
     return keep(flight, key ? event->key : none, &pub->key) &&
@@ -221,8 +221,10 @@ static bool keep_properties(bridge_pipe *pipe, bridge_flight *flight,
 static void settle_pieces(bridge_flight *flight)
 {
     pubsub_publication *pub = &flight->publication;
-    pubsub_bytes *pieces[] = {&pub->topic,    &pub->payload,     &pub->key,           &pub->content_type,
-                              &pub->reply_to, &pub->correlation, &flight->model_name, &flight->source_topic, &flight->key, &flight->dead_topic};
+    pubsub_bytes *pieces[] = {&pub->topic,         &pub->payload,         &pub->key,
+                              &pub->content_type,  &pub->reply_to,        &pub->correlation,
+                              &flight->model_name, &flight->source_topic, &flight->key,
+                              &flight->dead_topic};
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
         settle_piece(flight, pieces[i]);
     }
@@ -240,8 +242,8 @@ static pubsub_err add_payload(bridge_pipe *pipe, bridge_flight *flight,
     pubsub_publication *pub = &flight->publication;
     pubsub_bytes type;
     size_t at = flight->data.len;
-    pubsub_err rc = bridge_format_payload(pipe->init.route->format, names, event, &flight->data,
-                                          &type, err);
+    pubsub_err rc =
+        bridge_format_payload(pipe->init.route->format, names, event, &flight->data, &type, err);
     if (rc != PUBSUB_OK) {
         return rc;
     }

@@ -23,8 +23,7 @@ static bool holds(const bridge_condition *condition, pubsub_bytes document)
     }
     pubsub__buf text;
     pubsub__buf_init(&text, STRING_MAX);
-    bool equal =
-        bridge_json_unescape(value, &text) && same(text.data, text.len, condition->value);
+    bool equal = bridge_json_unescape(value, &text) && same(text.data, text.len, condition->value);
     pubsub__buf_fini(&text);
     return equal;
 }

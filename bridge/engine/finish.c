@@ -94,9 +94,10 @@ static void move_pieces(bridge_flight *flight, const char *from)
 {
     pubsub_publication *pub = &flight->publication;
     const char *to = flight->data.data;
-    pubsub_bytes *pieces[] = {&pub->payload,     &pub->key,           &pub->content_type,
-                              &pub->reply_to,    &pub->correlation,   &pub->topic,
-                              &flight->model_name, &flight->source_topic, &flight->key, &flight->dead_topic};
+    pubsub_bytes *pieces[] = {
+        &pub->payload,     &pub->key,          &pub->content_type,  &pub->reply_to,
+        &pub->correlation, &pub->topic,        &flight->model_name, &flight->source_topic,
+        &flight->key,      &flight->dead_topic};
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
         move_piece(pieces[i], from, to);
     }
@@ -130,8 +131,7 @@ static pubsub_err add_dead_topic(bridge_pipe *pipe, bridge_flight *flight, size_
     } else {
         rc = bridge_topic_make(template_text, &names, &event, &topic, err);
     }
-    if (rc == PUBSUB_OK &&
-        !add_dead_text(flight, at, (pubsub_bytes){topic.data, topic.len})) {
+    if (rc == PUBSUB_OK && !add_dead_text(flight, at, (pubsub_bytes){topic.data, topic.len})) {
         rc = pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a dead letter");
     }
     pubsub__buf_fini(&topic);

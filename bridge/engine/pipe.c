@@ -163,7 +163,8 @@ static void on_stall_timer(void *ctx)
     }
     if (silent != NULL && !pipe->stalled && !pipe->wants_resume) {
         pubsub_error err = PUBSUB_ERROR_INIT;
-        (void)pubsub_error_set(&err, PUBSUB_ETIMEDOUT, "nothing was heard of the source for %lld ms",
+        (void)pubsub_error_set(&err, PUBSUB_ETIMEDOUT,
+                               "nothing was heard of the source for %lld ms",
                                (long long)pipe->init.route->stall);
         bridge_pipe_error(pipe, (pubsub_bytes){silent->name, silent->name_len}, &err);
     }
@@ -441,9 +442,14 @@ bridge_pipe *bridge_pipe_new(const bridge_pipe_init *init)
         return NULL;
     }
     pipe->init = *init;
-    pipe->emitter = (pubsub_emitter){PUBSUB_CONNECTOR_ABI, sizeof pipe->emitter, bridge_pipe_event,
-                                     bridge_pipe_passed,   bridge_pipe_stored,   on_state,
-                                     on_error,             on_alive};
+    pipe->emitter = (pubsub_emitter){PUBSUB_CONNECTOR_ABI,
+                                     sizeof pipe->emitter,
+                                     bridge_pipe_event,
+                                     bridge_pipe_passed,
+                                     bridge_pipe_stored,
+                                     on_state,
+                                     on_error,
+                                     on_alive};
     pipe->replays = (init->connector->flags & PUBSUB_CONNECTOR_REPLAYS) != 0;
     pubsub__rand_name(pipe->instance, sizeof pipe->instance - 1);
     pipe->timer = host->timer_new(host, on_timer, pipe);

@@ -57,8 +57,8 @@ typedef struct bridge_model {
     bool stored_known;
     bool dirty;
     bool writing;
-    uint64_t covered;       /* entries before this number are in the stored position */
-    uint64_t covering;      /* the same for the write under way */
+    uint64_t covered;  /* entries before this number are in the stored position */
+    uint64_t covering; /* the same for the write under way */
     bridge_commit_job job;
     pubsub_source_state state;
     bool has_state;
@@ -78,7 +78,8 @@ typedef enum pipe_phase {
 } pipe_phase;
 
 typedef struct pipe_counts {
-    uint64_t received, filtered, published, bytes, rejected, dead_lettered, skipped, retried, errors;
+    uint64_t received, filtered, published, bytes, rejected, dead_lettered, skipped, retried,
+        errors;
 } pipe_counts;
 
 struct bridge_pipe {
@@ -92,8 +93,8 @@ struct bridge_pipe {
     bool self_running;
     bool closing_self;
     pubsub_error error;
-    uint64_t error_ns; /* 0 = none */
-    unsigned attempts; /* failed starts */
+    uint64_t error_ns;              /* 0 = none */
+    unsigned attempts;              /* failed starts */
     pubsub_host_timer *timer;       /* start again, drain deadline */
     pubsub_host_timer *later;       /* work that must not be done inside a call of the connector */
     pubsub_host_timer *store_timer; /* positions */

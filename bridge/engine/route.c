@@ -17,7 +17,7 @@
 
 const char *bridge_route_state_name(bridge_route_state state)
 {
-    static const char *const names[] = {"starting", "active", "waiting",  "stalled",
+    static const char *const names[] = {"starting", "active", "waiting", "stalled",
                                         "stopped",  "ended",  "draining"};
     return (unsigned)state < sizeof names / sizeof names[0] ? names[state] : "?";
 }
@@ -137,8 +137,8 @@ static pubsub_err make_pipes(bridge_running *route, pubsub_error *err)
     if (rc != PUBSUB_OK) {
         return rc;
     }
-    route->target = bridge_targets_take(route->shared->targets,
-                                        &route->config->brokers[config->broker], err);
+    route->target =
+        bridge_targets_take(route->shared->targets, &route->config->brokers[config->broker], err);
     if (route->target == NULL) {
         return PUBSUB_EIO;
     }

@@ -25,7 +25,7 @@ struct bridge_running {
     bridge_shared *shared;
     const bridge_config *config;
     size_t index;
-    char *name;   /* own copies, because a configuration may be replaced */
+    char *name; /* own copies, because a configuration may be replaced */
     char *reader;
     bridge_pipe *pipe;   /* the one that ends at the broker; NULL = could not be made */
     bridge_pipe *intake; /* the one that fills the spool; NULL = no spool */

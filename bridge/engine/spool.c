@@ -48,8 +48,8 @@ char *bridge_spool_path(const char *state, const char *route)
 }
 
 /* Both sides open the log with the same options, so that it does not matter who makes it. */
-static const char *const option_names[] = {"local.dir",      "local.sync",    "local.full",
-                                           "local.max_age",  "local.max_bytes"};
+static const char *const option_names[] = {"local.dir", "local.sync", "local.full", "local.max_age",
+                                           "local.max_bytes"};
 #define OPTION_COUNT (sizeof option_names / sizeof option_names[0])
 
 static pubsub_err make_client_options(bridge_spool *spool, const char *const *values,

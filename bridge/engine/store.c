@@ -144,8 +144,8 @@ pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name)
         return none;
     }
     if (!model->stored_known) {
-        pubsub_err rc = bridge_checkpoint_read(pipe->init.directory, pipe->init.name, name, &text,
-                                               &len, &err);
+        pubsub_err rc =
+            bridge_checkpoint_read(pipe->init.directory, pipe->init.name, name, &text, &len, &err);
         if (rc == PUBSUB_OK && len > 0) {
             rc = pubsub__buf_add(&model->stored, text, len) == PUBSUB__BUF_OK
                      ? PUBSUB_OK

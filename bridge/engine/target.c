@@ -8,9 +8,9 @@
 
 #define BATCH_MESSAGES 128
 #define BATCH_BYTES (256u * 1024u)
-#define POOL_MAX 1024             /* flights that are kept for reuse */
-#define KEEP_BYTES (64u * 1024u)  /* a flight with more is not kept */
-#define FULL_PAUSE_MS 5           /* the client's queue is full */
+#define POOL_MAX 1024            /* flights that are kept for reuse */
+#define KEEP_BYTES (64u * 1024u) /* a flight with more is not kept */
+#define FULL_PAUSE_MS 5          /* the client's queue is full */
 #define RETRY_PAUSE_MS 1000
 
 typedef struct flight_list {
@@ -138,9 +138,9 @@ static void on_delivery(void *ctx, const pubsub_report *what)
 /* It never got into the client. */
 static void refused(bridge_flight *flight, const pubsub_error *error)
 {
-    pubsub_report what = {flight,           PUBSUB_REJECTED, PUBSUB_CONFIRM_NONE,
-                          PUBSUB_QOS_UNSET, 0,               PUBSUB_POSITION_NONE,
-                          error};
+    pubsub_report what = {
+        flight, PUBSUB_REJECTED, PUBSUB_CONFIRM_NONE, PUBSUB_QOS_UNSET, 0, PUBSUB_POSITION_NONE,
+        error};
     report(flight, &what);
 }
 
@@ -258,9 +258,9 @@ static void on_event(void *ctx, const pubsub_event *event)
     if (event->error != NULL) {
         target->error = *event->error;
     }
-    target->failed = target->failed ||
-                     (event->type == PUBSUB_EVENT_STATE && event->state == PUBSUB_STATE_CLOSED &&
-                      event->error != NULL);
+    target->failed =
+        target->failed || (event->type == PUBSUB_EVENT_STATE &&
+                           event->state == PUBSUB_STATE_CLOSED && event->error != NULL);
     tell_changed(target);
 }
 
@@ -277,8 +277,8 @@ static void on_ready(void *ctx, uint32_t bits)
     }
 }
 
-static pubsub_err open_client(bridge_target *target, const char *url,
-                              const pubsub_options *options, pubsub_error *err)
+static pubsub_err open_client(bridge_target *target, const char *url, const pubsub_options *options,
+                              pubsub_error *err)
 {
     pubsub_options *own = NULL;
     pubsub_err rc = pubsub_options_copy(&own, options);
@@ -332,8 +332,8 @@ bridge_target *bridge_target_new(pubsub_host *host, const char *name, const char
     target->watch = host->watch_new(host, pubsub_client_fd(target->client), on_ready, target);
     target->flush = host->timer_new(host, flush, target);
     target->again = host->timer_new(host, on_again, target);
-    if (target->url == NULL || target->name == NULL || target->watch == NULL || target->flush == NULL ||
-        target->again == NULL) {
+    if (target->url == NULL || target->name == NULL || target->watch == NULL ||
+        target->flush == NULL || target->again == NULL) {
         (void)pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the broker '%s'", name);
         host->watch_free(target->watch);
         host->timer_free(target->flush);

@@ -17,7 +17,7 @@ struct bridge_target_user {
     bridge_target_user *next;
     bridge_target *target;
     void *ctx;
-    void (*changed)(void *ctx); /* state or error */
+    void (*changed)(void *ctx);                                         /* state or error */
     void (*report)(bridge_flight *flight, const pubsub_report *report); /* its final one */
     void (*settled)(void *ctx); /* a round of reports is over */
     size_t flights;
@@ -30,7 +30,7 @@ struct bridge_flight {
     bridge_flight *next;
     bridge_target *target;
     bridge_target_user *user;
-    void *model;              /* the user's */
+    void *model; /* the user's */
     uint64_t number;
     void *token;
     uint64_t timestamp_ns;

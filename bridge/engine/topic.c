@@ -77,10 +77,9 @@ pubsub_err bridge_topic_check(const char *template_text, pubsub_error *err)
                                     (size_t)(at - template_text));
         }
         if (part.is_word && part.word == WORD_NONE) {
-            return pubsub_error_set(err, PUBSUB_ETOPIC,
-                                    "the topic has the unknown word {%.*s}; there are " WORDS,
-                                    (int)(part.text.len > 64 ? 64 : part.text.len),
-                                    (const char *)part.text.data);
+            return pubsub_error_set(
+                err, PUBSUB_ETOPIC, "the topic has the unknown word {%.*s}; there are " WORDS,
+                (int)(part.text.len > 64 ? 64 : part.text.len), (const char *)part.text.data);
         }
         at = next;
     }

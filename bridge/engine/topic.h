@@ -22,7 +22,6 @@ pubsub_err bridge_topic_check(const char *template_text, pubsub_error *err);
 /* Append the topic of an event. PUBSUB_ETOPIC when it is empty, too long or no topic, or a pointer leads
  * to nothing. */
 pubsub_err bridge_topic_make(const char *template_text, const bridge_topic_names *names,
-                             const pubsub_source_event *event, pubsub__buf *out,
-                             pubsub_error *err);
+                             const pubsub_source_event *event, pubsub__buf *out, pubsub_error *err);
 
 #endif

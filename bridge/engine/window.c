@@ -48,15 +48,14 @@ static bool grow(bridge_window *window)
 
 bool bridge_window_add(bridge_window *window, pubsub_bytes position, uint64_t *number)
 {
-    if (bridge_window_count(window) >= window->max ||
-        position.len > PUBSUB_POSITION_BYTES_MAX ||
+    if (bridge_window_count(window) >= window->max || position.len > PUBSUB_POSITION_BYTES_MAX ||
         (bridge_window_count(window) == window->capacity && !grow(window)) ||
         pubsub__buf_add(&window->positions, position.data, position.len) != PUBSUB__BUF_OK) {
         return false;
     }
     *number = window->tail++;
-    *slot_of(window, *number) = (bridge_window_slot){
-        window->base + window->positions.len, (uint32_t)position.len, false};
+    *slot_of(window, *number) =
+        (bridge_window_slot){window->base + window->positions.len, (uint32_t)position.len, false};
     return true;
 }
 

@@ -85,8 +85,7 @@ static pubsub_err open_client(broker_self *self, pubsub_error *err)
         return rc;
     }
     (void)pubsub_client_on_event(self->client, on_event, self);
-    self->watch =
-        self->host->watch_new(self->host, pubsub_client_fd(self->client), on_ready, self);
+    self->watch = self->host->watch_new(self->host, pubsub_client_fd(self->client), on_ready, self);
     self->beat = self->host->timer_new(self->host, on_timer, self);
     if (self->watch == NULL || self->beat == NULL) {
         self->host->watch_free(self->watch);

@@ -125,8 +125,7 @@ pubsub_err broker_start(void *ctx, pubsub_emitter *emitter, pubsub_error *err)
     }
     self->emitter = emitter;
     (void)pubsub_client_on_event(self->client, on_event, self);
-    self->watch =
-        self->host->watch_new(self->host, pubsub_client_fd(self->client), on_ready, self);
+    self->watch = self->host->watch_new(self->host, pubsub_client_fd(self->client), on_ready, self);
     self->beat = self->host->timer_new(self->host, on_beat, self);
     if (self->watch == NULL || self->beat == NULL) {
         rc = pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for source '%s'", self->name);

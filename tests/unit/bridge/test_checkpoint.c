@@ -161,8 +161,8 @@ static void test_checkpoint_names_stay_in_the_directory(void **state)
         (void)snprintf(sub, sizeof sub, "%s/%zu", dir, i);
         assert_int_equal(mkdir(sub, 0700), 0);
         pubsub_error err = PUBSUB_ERROR_INIT;
-        assert_int_equal(
-            bridge_checkpoint_write(sub, names[i], bytes(names[i]), bytes("p"), &err), PUBSUB_OK);
+        assert_int_equal(bridge_checkpoint_write(sub, names[i], bytes(names[i]), bytes("p"), &err),
+                         PUBSUB_OK);
         only_file(sub, path, sizeof path);
     }
     kit_dir_remove(dir);

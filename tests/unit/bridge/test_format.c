@@ -5,8 +5,8 @@
 #include "engine/filter.h"
 #include "engine/hash.h"
 #include "engine/topic.h"
-#include "json/slice.h"
 #include "support/cmocka.h"
+#include "json/slice.h"
 
 #include <stdio.h>
 
@@ -132,8 +132,8 @@ static void test_format_survives_no_memory(void **state)
             pubsub__buf out;
             pubsub__buf_init(&out, 1u << 20);
             pubsub__alloc_fail_at(nth);
-            pubsub_err rc = bridge_format_payload((bridge_format)format, &names, &event, &out,
-                                                  &type, &err);
+            pubsub_err rc =
+                bridge_format_payload((bridge_format)format, &names, &event, &out, &type, &err);
             pubsub__alloc_fail_at(0);
             pubsub__buf_fini(&out);
             assert_int_equal(pubsub__alloc_live(), 0);
@@ -155,9 +155,8 @@ static void test_format_too_big(void **state)
     pubsub_bytes type;
     pubsub__buf out;
     pubsub__buf_init(&out, 20);
-    assert_int_equal(
-        bridge_format_payload(BRIDGE_FORMAT_EVENT, &names, &event, &out, &type, &err),
-        PUBSUB_ETOOBIG);
+    assert_int_equal(bridge_format_payload(BRIDGE_FORMAT_EVENT, &names, &event, &out, &type, &err),
+                     PUBSUB_ETOOBIG);
     pubsub__buf_fini(&out);
 }
 
@@ -182,8 +181,7 @@ static void test_topic_templates(void **state)
         {"+", NULL},
     };
     const bridge_topic_names names = {"couch", "r1", pubsub_bytes_of("i7")};
-    pubsub_source_event event =
-        account("{\"a\":[\"\\u00e9\"],\"b\":1e2,\"c/d\":true,\"n\":null}");
+    pubsub_source_event event = account("{\"a\":[\"\\u00e9\"],\"b\":1e2,\"c/d\":true,\"n\":null}");
     event.key = bytes("k");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pubsub_error err = PUBSUB_ERROR_INIT;
