@@ -125,7 +125,8 @@ static pubsub_err start(void *ctx, pubsub_emitter *emitter, pubsub_error *err)
         pubsub_bytes model = pubsub_bytes_of(self->models[m]);
         pubsub_bytes stored = self->replays ? emitter->stored(emitter, model)
                                             : (pubsub_bytes){NULL, 0};
-        char text[32] = "0";
+        char text[32];
+        (void)snprintf(text, sizeof text, "%" PRIu64, scripted.done_before);
         if (stored.len > 0 && stored.len < sizeof text) {
             memcpy(text, stored.data, stored.len);
             text[stored.len] = '\0';
@@ -198,11 +199,18 @@ void scripted_go_on(void)
 
 void scripted_bridge_init(scripted_bridge *b, const pubsub_connector *connector)
 {
+    char dir[KIT_PATH_MAX];
+    kit_dir_new(dir);
+    scripted_bridge_at(b, dir, connector);
+}
+
+void scripted_bridge_at(scripted_bridge *b, const char *dir, const pubsub_connector *connector)
+{
     static char name[] = "r1", model[] = "accounts", topic[] = "t/{model}", broker[] = "bus",
                 source[] = "script", dead[] = "dead/{model}";
     memset(b, 0, sizeof *b);
     scripted_reset();
-    kit_dir_new(b->dir);
+    (void)snprintf(b->dir, sizeof b->dir, "%s", dir);
     (void)snprintf(b->state, sizeof b->state, "%s/state", b->dir);
     (void)snprintf(b->url, sizeof b->url, "local:%s/bus", b->dir);
     b->models[0] = model;
@@ -380,10 +388,15 @@ uint64_t scripted_number(const pubsub_message *message)
     pubsub_bytes payload = pubsub_message_payload(message);
     static const char mark[] = "\"n\":";
     const char *data = payload.data;
+    uint64_t number = 0;
     for (size_t i = 0; i + sizeof mark <= payload.len; i++) {
-        if (memcmp(data + i, mark, sizeof mark - 1) == 0) {
-            return strtoull(data + i + sizeof mark - 1, NULL, 10);
+        if (memcmp(data + i, mark, sizeof mark - 1) != 0) {
+            continue;
         }
+        for (i += sizeof mark - 1; i < payload.len && data[i] >= '0' && data[i] <= '9'; i++) {
+            number = number * 10 + (uint64_t)(data[i] - '0');
+        }
+        break;
     }
-    return 0;
+    return number;
 }

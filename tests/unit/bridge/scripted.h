@@ -17,6 +17,7 @@ typedef struct scripted_source {
     bool stay_starting;   /* says nothing of its state */
     unsigned fail_starts; /* so many starts fail with PUBSUB_ECONNECT */
     size_t pad;           /* bytes that are added to each document */
+    uint64_t done_before; /* begin behind this one where no position is stored */
     uint64_t held_from;   /* numbers from here on wait for scripted_release(); 0 = none */
 
     /* what happened */
@@ -63,6 +64,9 @@ typedef struct scripted_bridge {
 
 /* One model "accounts", topic "t/{model}", format event, in_flight 50. */
 void scripted_bridge_init(scripted_bridge *bridge, const pubsub_connector *connector);
+/* The same in a directory that is there. */
+void scripted_bridge_at(scripted_bridge *bridge, const char *dir,
+                        const pubsub_connector *connector);
 void scripted_bridge_fini(scripted_bridge *bridge);
 void scripted_run(scripted_bridge *bridge);  /* make host and engine */
 void scripted_stop(scripted_bridge *bridge); /* drain and free them */
@@ -80,7 +84,7 @@ bool scripted_is_waiting(scripted_bridge *bridge);
 /* Everything that is in the bus, oldest first. */
 typedef struct scripted_bus {
     pubsub_client *client;
-    pubsub_message *messages[20000];
+    pubsub_message *messages[60000];
     size_t count;
 } scripted_bus;
 void scripted_read(const char *url, scripted_bus *bus);
