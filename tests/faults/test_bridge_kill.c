@@ -70,6 +70,7 @@ typedef struct watch {
     uint64_t settled;
     uint64_t quiet; /* lines without progress */
     uint64_t last_published;
+    unsigned busy; /* kills while messages were in flight */
 } watch;
 
 /* One life: until `lines` were said, or, with 0, until nothing happens any more. */
@@ -81,6 +82,7 @@ static void live(const char *dir, const char *kind, unsigned lines, watch *w)
     (void)snprintf(begin, sizeof begin, "%" PRIu64, w->settled);
     const char *const arguments[] = {dir, kind, begin, NULL};
     kit_child_start(&child, "bridge", arguments);
+    bool busy = false;
     w->quiet = 0;
     w->last_published = 0;
     for (unsigned i = 0; lines == 0 ? w->quiet < 100 : i < lines; i++) {
@@ -92,7 +94,9 @@ static void live(const char *dir, const char *kind, unsigned lines, watch *w)
         w->settled = settled > w->settled ? settled : w->settled;
         w->quiet = published == w->last_published && in_flight == 0 ? w->quiet + 1 : 0;
         w->last_published = published;
+        busy = in_flight > 0;
     }
+    w->busy += busy;
     kit_child_signal(&child, SIGKILL);
     assert_int_equal(kit_child_wait(&child, KIT_PATIENCE), 128 + SIGKILL);
     kit_child_end(&child);
@@ -125,11 +129,13 @@ static void count(const char *dir, unsigned last, uint64_t allowed)
 
 static void kill_often(const char *dir, const char *kind, unsigned last, uint64_t allowed)
 {
-    watch w = {0, 0, 0};
+    watch w = {0, 0, 0, 0};
     for (unsigned i = 0; i < KILLS; i++) {
         live(dir, kind, 1 + (unsigned)pubsub__rand_below(24), &w);
     }
     live(dir, kind, 0, &w);
+    print_message("             %u of %d kills with messages in flight\n", w.busy, KILLS);
+    assert_true(w.busy > 0);
     count(dir, last, allowed);
 }
 

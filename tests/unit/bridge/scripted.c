@@ -30,8 +30,10 @@ static pubsub_err tell(feed *self, size_t model, uint64_t number)
     static char pad[1u << 20];
     char position[24];
     char key[24];
-    char document[(1u << 20) + 64];
-    memset(pad, 'x', sizeof pad);
+    static char document[(1u << 20) + 64];
+    if (pad[0] == '\0') {
+        memset(pad, 'x', sizeof pad);
+    }
     (void)snprintf(position, sizeof position, "%" PRIu64, number);
     (void)snprintf(key, sizeof key, "k%" PRIu64, number % 7);
     int len = snprintf(document, sizeof document, "{\"n\":%" PRIu64 ",\"pad\":\"%.*s\"}", number,
