@@ -125,8 +125,8 @@ static pubsub_err start(void *ctx, pubsub_emitter *emitter, pubsub_error *err)
     self->emitter = emitter;
     for (size_t m = 0; m < self->count; m++) {
         pubsub_bytes model = pubsub_bytes_of(self->models[m]);
-        pubsub_bytes stored = self->replays ? emitter->stored(emitter, model)
-                                            : (pubsub_bytes){NULL, 0};
+        pubsub_bytes stored =
+            self->replays ? emitter->stored(emitter, model) : (pubsub_bytes){NULL, 0};
         char text[32];
         (void)snprintf(text, sizeof text, "%" PRIu64, scripted.done_before);
         if (stored.len > 0 && stored.len < sizeof text) {
@@ -361,9 +361,9 @@ void scripted_read(const char *url, scripted_bus *bus)
     assert_int_equal(pubsub_options_set(options, "from", "earliest", &err), PUBSUB_OK);
     assert_int_equal(pubsub_options_set(options, "prefetch", "100000", &err), PUBSUB_OK);
     assert_int_equal(pubsub_options_set(options, "prefetch_bytes", "1G", &err), PUBSUB_OK);
-    assert_int_equal(pubsub_client_subscribe(bus->client, "#", options, NULL, NULL, &subscription,
-                                             &err),
-                     PUBSUB_OK);
+    assert_int_equal(
+        pubsub_client_subscribe(bus->client, "#", options, NULL, NULL, &subscription, &err),
+        PUBSUB_OK);
     pubsub_options_free(options);
     assert_int_equal(pubsub_subscription_wait(subscription, kit_ms(KIT_PATIENCE), NULL, &err),
                      PUBSUB_OK);

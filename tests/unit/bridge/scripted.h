@@ -22,7 +22,7 @@ typedef struct scripted_source {
 
     /* what happened */
     uint64_t told;
-    uint64_t again;   /* PUBSUB_EAGAIN */
+    uint64_t again; /* PUBSUB_EAGAIN */
     uint64_t resumed;
     uint64_t settled_ok;
     uint64_t settled_bad;
@@ -53,7 +53,7 @@ typedef struct scripted_bridge {
     bridge_config config;
     pubsub_host *host;
     bridge_engine *engine;
-    unsigned states;     /* notes */
+    unsigned states; /* notes */
     unsigned errors;
     unsigned events;
     char last_error[256];

@@ -22,9 +22,9 @@ static void assert_position(scripted_bridge *b, const char *expected)
     size_t len = 0;
     pubsub_error err = PUBSUB_ERROR_INIT;
     (void)snprintf(dir, sizeof dir, "%s/positions", b->state);
-    assert_int_equal(bridge_checkpoint_read(dir, "r1", pubsub_bytes_of("accounts"), &text, &len,
-                                            &err),
-                     PUBSUB_OK);
+    assert_int_equal(
+        bridge_checkpoint_read(dir, "r1", pubsub_bytes_of("accounts"), &text, &len, &err),
+        PUBSUB_OK);
     assert_int_equal(len, strlen(expected));
     if (len > 0) {
         assert_memory_equal(text, expected, len);
@@ -60,8 +60,7 @@ static void test_engine_passes_events_on(void **state)
         assert_int_equal(scripted_number(bus.messages[i]), i + 1);
         assert_true(kit_is(pubsub_message_topic(bus.messages[i]), "t/accounts"));
         assert_int_equal(pubsub_message_header_find(bus.messages[i], "pubsub-id").len, 32);
-        assert_true(
-            kit_is(pubsub_message_header_find(bus.messages[i], "pubsub-event"), "create"));
+        assert_true(kit_is(pubsub_message_header_find(bus.messages[i], "pubsub-event"), "create"));
         assert_true(kit_is(pubsub_message_content_type(bus.messages[i]), "application/json"));
         assert_int_equal(pubsub_message_key(bus.messages[i]).len, 2);
     }

@@ -297,12 +297,11 @@ static void check(const char *url, findings *out)
     void *self = NULL;
     pubsub_error err = PUBSUB_ERROR_INIT;
     memset(out, 0, sizeof *out);
-    assert_int_equal(pubsub_settings_new(&bridge_connector_broker, names, texts, 1, &values, &count,
-                                         &err),
-                     PUBSUB_OK);
+    assert_int_equal(
+        pubsub_settings_new(&bridge_connector_broker, names, texts, 1, &values, &count, &err),
+        PUBSUB_OK);
     assert_int_equal(pubsub_host_new(&host, &err), PUBSUB_OK);
-    pubsub_connector_init init = {sizeof init, host,   "s", "r", models,
-                                  1,           values, count, 10};
+    pubsub_connector_init init = {sizeof init, host, "s", "r", models, 1, values, count, 10};
     assert_int_equal(bridge_connector_broker.initialize(&self, &init, &err), PUBSUB_OK);
     bridge_connector_broker.check(self, on_finding, on_checked, out);
     kit_deadline deadline = kit_in(KIT_PATIENCE);
@@ -347,15 +346,14 @@ static void test_broker_refuses_bad_settings(void **state)
     };
     static const char *const models[] = {"a/#"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        pubsub_setting_value values[] = {{"url", "local:/tmp/x", 0},
-                                         {cases[i][0], cases[i][1], 0}};
+        pubsub_setting_value values[] = {{"url", "local:/tmp/x", 0}, {cases[i][0], cases[i][1], 0}};
         bool url = strcmp(cases[i][0], "url") == 0;
         void *self = NULL;
         pubsub_error err = PUBSUB_ERROR_INIT;
         pubsub_host *host = NULL;
         assert_int_equal(pubsub_host_new(&host, &err), PUBSUB_OK);
-        pubsub_connector_init init = {sizeof init, host, "s", "r", models, 1,
-                                      url ? &values[1] : values, url ? 1 : 2, 10};
+        pubsub_connector_init init = {
+            sizeof init, host, "s", "r", models, 1, url ? &values[1] : values, url ? 1 : 2, 10};
         pubsub_err rc = bridge_connector_broker.initialize(&self, &init, &err);
         if (strcmp(cases[i][0], "from") == 0) { /* known only when subscribing */
             assert_int_equal(rc, PUBSUB_OK);
