@@ -25,6 +25,7 @@ typedef struct bridge_run {
     pubsub_host_timer *look; /* whether anything is left to do */
     bool stopping;
     bool clean;
+    bool failed; /* a route had stopped for good */
     bool verbose;
 } bridge_run;
 
@@ -50,6 +51,7 @@ static void stop(bridge_run *run)
 {
     if (!run->stopping) {
         run->stopping = true;
+        run->failed = bridge_engine_stopped_count(run->engine) > 0;
         bridge_engine_stop(run->engine, run->config->drain, on_stopped, run);
     }
 }
@@ -209,7 +211,7 @@ int bridge_cmd_run(const bridge_args *args)
                    "again at the next start");
         code = code == BRIDGE_EXIT_OK ? BRIDGE_EXIT_TIMEOUT : code;
     }
-    if (bridge_engine_stopped_count(run.engine) > 0 && code == BRIDGE_EXIT_OK) {
+    if (run.failed && code == BRIDGE_EXIT_OK) {
         code = BRIDGE_EXIT_FAILED;
     }
 out:

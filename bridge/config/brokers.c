@@ -8,15 +8,13 @@
 
 #include <string.h>
 
-/* The library's words, unless they show what came from the environment or a file. */
+/* The library's words; not for what came from the environment or a file, because they may show it. */
 static void tell_error(bridge_reader *reader, const bridge_node *node, const bridge_path *path,
                        const pubsub_error *err)
 {
-    const char *text = pubsub_error_text(err);
-    if (node->hidden && node->text[0] != '\0' && strstr(text, node->text) != NULL) {
-        text = "this value (not shown) is not what the option takes";
-    }
-    bridge_findings_add(reader->findings, node->mark, path->text, "%s", text);
+    bridge_findings_add(reader->findings, node->mark, path->text, "%s%s",
+                        node->hidden ? "this value (not shown) is refused: " : "",
+                        node->hidden ? pubsub_strerror(err->code) : pubsub_error_text(err));
 }
 
 static void read_option(bridge_reader *reader, bridge_broker *broker, bridge_node *node,

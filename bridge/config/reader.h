@@ -34,6 +34,9 @@ static inline size_t bridge_found(const bridge_reader *reader)
 bool bridge_no_memory(bridge_reader *reader);
 char *bridge_keep(bridge_reader *reader, const char *text);
 
+/* A scalar's text for findings: not what came from the environment or a file. */
+const char *bridge_shown(const bridge_node *node);
+
 /* The text of a scalar, or of what {file: PATH} or {env: NAME} stands for (the node becomes that text).
  * NULL after a finding. */
 const char *bridge_read_scalar(bridge_reader *reader, bridge_node *node, const bridge_path *path,

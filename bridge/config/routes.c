@@ -209,7 +209,9 @@ static char *read_template(route_job *job, size_t row)
         return NULL;
     }
     if (field->node != NULL && !bridge_template_check(field->text, why, sizeof(why))) {
-        bridge_findings_add(job->reader->findings, field->node->mark, at.text, "%s", why);
+        bridge_findings_add(job->reader->findings, field->node->mark, at.text, "%s",
+                            field->node->hidden ? "this value (not shown) is no topic template"
+                                                : why);
     }
     return bridge_keep(job->reader, field->text);
 }
@@ -308,10 +310,10 @@ static void check_unique(bridge_reader *reader)
         if (strcmp(route->name, sorted[i - 1]->name) == 0) {
             const bridge_path routes = {"routes"};
             bridge_path at = bridge_path_index(&routes, (size_t)(route - config->routes));
-            bridge_findings_add(reader->findings, route->mark, at.text,
-                                "the route in line %u is called '%s' too: give one of them another "
-                                "`name`",
-                                sorted[i - 1]->mark.line, route->name);
+            bridge_findings_add(
+                reader->findings, route->mark, at.text,
+                "is called like the route in line %u: give one of them another `name`",
+                sorted[i - 1]->mark.line);
         }
     }
     pubsub__free(sorted);

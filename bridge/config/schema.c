@@ -83,16 +83,17 @@ static const pubsub_setting route[] = {
         {"where", PART, 0, NULL, NULL, 0, 0,
          "field or /json/pointer: value; all must hold for an event to be let "
          "through"},
-    [BRIDGE_ROW_ROUTE_QOS] = {"qos", CHOICE, 0, NULL, "0|1|2", 0, 0,
-                              "0 at most, 1 at least, 2 exactly once; else the stronger of 1 and 0 "
-                              "that the broker has"},
+    [BRIDGE_ROW_ROUTE_QOS] =
+        {"qos", CHOICE, 0, NULL, "0|1|2", 0, 0,
+         "0 at most, 1 at least, 2 exactly once; else 1, or 0 where the broker "
+         "has no more and `degrade` allows it"},
     [BRIDGE_ROW_ROUTE_RETAIN] = {"retain", BOOL, 0, "no", NULL, 0, 0,
                                  "keep each topic's last message for later subscribers"},
     [BRIDGE_ROW_ROUTE_KEY] = {"key", BOOL, 0, "yes", NULL, 0, 0,
                               "messages carry the event's key where the broker has keys"},
     [BRIDGE_ROW_ROUTE_DEGRADE] = {"degrade", CHOICE, 0, "refuse", "refuse|allow", 0, 0,
                                   "what happens when the broker lacks what the route needs"},
-    [BRIDGE_ROW_ROUTE_EXPIRY] = {"expiry", DURATION, 0, "0", NULL, 0, 0,
+    [BRIDGE_ROW_ROUTE_EXPIRY] = {"expiry", DURATION, 0, "0", NULL, 0, INT64_C(31622400000),
                                  "messages are worthless after this time; 0 = never"},
     [BRIDGE_ROW_ROUTE_IN_FLIGHT] = {"in_flight", INT, 0, "1000", NULL, 1, 1000000,
                                     "events taken from the source but not confirmed by the broker; "

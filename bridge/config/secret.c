@@ -114,7 +114,8 @@ char *bridge_read_secret_file(bridge_reader *reader, const bridge_node *node,
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold it up */
     const char *wrong = fd < 0 ? strerror(errno) : load(fd, secret, text);
     if (wrong != NULL) {
-        bridge_findings_add(reader->findings, node->mark, path->text, "%s: %s", file, wrong);
+        bridge_findings_add(reader->findings, node->mark, path->text, "%s: %s",
+                            node->hidden ? bridge_shown(node) : file, wrong);
         pubsub__wipe(text, SECRET_MAX);
         pubsub__free(text);
         text = NULL;

@@ -26,6 +26,11 @@ char *bridge_keep(bridge_reader *reader, const char *text)
     return copy;
 }
 
+const char *bridge_shown(const bridge_node *node)
+{
+    return node->hidden ? "(not shown)" : node->text;
+}
+
 /* ---- scalars ------------------------------------------------------------------------------- */
 
 /* {file: PATH} or {env: NAME} becomes the text it stands for. */
@@ -45,7 +50,7 @@ static const char *resolve(bridge_reader *reader, bridge_node *node, const bridg
         const char *value = getenv(word->text);
         if (value == NULL || value[0] == '\0') {
             bridge_findings_add(reader->findings, word->mark, path->text,
-                                "the environment has no %s", word->text);
+                                "the environment has no %s", bridge_shown(word));
             return NULL;
         }
         text = bridge_keep(reader, value);
@@ -200,9 +205,7 @@ void bridge_tell_unknown(bridge_reader *reader, const bridge_node *node, const b
         pubsub__nearest_offer(&search, names->items[i]->key);
     }
     const char *nearest = pubsub__nearest_result(&search);
-    if (node->hidden) {
-        name = "(not shown)";
-    }
+    name = bridge_shown(node);
     if (nearest != NULL) {
         bridge_findings_add(reader->findings, node->mark, path->text,
                             "there is no %s '%s', did you mean '%s'?", kind, name, nearest);

@@ -32,7 +32,9 @@ static const pubsub_connector *load(bridge_reader *reader, const bridge_node *no
         strchr(name, '/') != NULL ? bridge_beside_file(reader, name) : bridge_keep(reader, name);
     if (file != NULL && pubsub_connector_load(file, &connector, &err) != PUBSUB_OK) {
         bridge_findings_add(reader->findings, node->mark, path->text, "%s",
-                            pubsub_error_text(&err));
+                            node->hidden ? "there is no such connector (its file is not shown, "
+                                           "because its name comes from outside)"
+                                         : pubsub_error_text(&err));
         connector = NULL;
     }
     pubsub__free(file);
@@ -56,8 +58,7 @@ static const pubsub_connector *find_connector(bridge_reader *reader, const bridg
     }
     const char *nearest = pubsub__nearest_result(&search);
     bridge_findings_add(reader->findings, field->node->mark, path->text,
-                        "there is no connector '%s'%s%s%s",
-                        field->node->hidden ? "(not shown)" : field->text,
+                        "there is no connector '%s'%s%s%s", bridge_shown(field->node),
                         nearest != NULL ? ", did you mean '" : "", nearest != NULL ? nearest : "",
                         nearest != NULL ? "'?" : "");
     return NULL;

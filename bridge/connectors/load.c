@@ -2,46 +2,77 @@
 #include <pubsub/connector.h>
 
 #include <dlfcn.h>
+#include <stddef.h>
 #include <string.h>
 
-#define SYMBOL "pubsub_connector_v1"
+/* A connector from a shared object. What it says of itself is checked before anything of it is called:
+ * it may be of another version, or no connector at all. */
 
-/* Everything that the host calls without asking; what may be NULL is not here. */
-static bool is_complete(const pubsub_connector *connector)
+/* Everything up to `fini` must be there; `check` may be missing in an object that is older. */
+#define NEEDED offsetof(pubsub_connector, check)
+
+static pubsub_err check_table(const pubsub_connector *table, const char *path, pubsub_error *err)
 {
-    return connector->name != NULL && connector->initialize != NULL && connector->start != NULL &&
-           connector->resume != NULL && connector->stop != NULL && connector->fini != NULL &&
-           (connector->settled != NULL || (connector->flags & PUBSUB_CONNECTOR_SETTLES) == 0) &&
-           (connector->settings != NULL || connector->setting_count == 0);
+    if (table->abi != PUBSUB_CONNECTOR_ABI) {
+        return pubsub_error_set(err, PUBSUB_EVERSION,
+                                "%s is built for connector ABI %u, this is %u; build it again with "
+                                "the headers of this version",
+                                path, (unsigned)table->abi, PUBSUB_CONNECTOR_ABI);
+    }
+    if (table->size < NEEDED) {
+        return pubsub_error_set(
+            err, PUBSUB_EVERSION,
+            "%s: its table of functions has %zu bytes, at least %zu are needed; "
+            "set .size to sizeof(pubsub_connector)",
+            path, table->size, NEEDED);
+    }
+    if (table->name == NULL || table->name[0] == '\0' || table->summary == NULL ||
+        table->initialize == NULL || table->start == NULL || table->resume == NULL ||
+        table->stop == NULL || table->fini == NULL) {
+        return pubsub_error_set(err, PUBSUB_EVERSION,
+                                "%s: its table of functions is not complete (name, summary, "
+                                "initialize, start, resume, stop and fini are needed)",
+                                path);
+    }
+    if ((table->flags & PUBSUB_CONNECTOR_SETTLES) != 0 && table->settled == NULL) {
+        return pubsub_error_set(err, PUBSUB_EVERSION,
+                                "%s: PUBSUB_CONNECTOR_SETTLES is set and `settled` is missing",
+                                path);
+    }
+    if (table->setting_count > 0 && table->settings == NULL) {
+        return pubsub_error_set(err, PUBSUB_EVERSION, "%s: its settings are missing", path);
+    }
+    return PUBSUB_OK;
 }
 
 pubsub_err pubsub_connector_load(const char *path, const pubsub_connector **out, pubsub_error *err)
 {
+    void *object = NULL;
+    const pubsub_connector *table = NULL;
+    pubsub_err code = PUBSUB_OK;
     if (path == NULL || out == NULL) {
-        return pubsub_error_set(err, PUBSUB_EINVAL, "pubsub_connector_load: NULL");
+        return pubsub_error_set(err, PUBSUB_EINVAL, "no file name or no place for the result");
     }
     *out = NULL;
-    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (object == NULL) {
-        return pubsub_error_set(err, PUBSUB_ENOTFOUND, "cannot load the connector: %s", dlerror());
+        const char *why = dlerror();
+        return pubsub_error_set(err, PUBSUB_ENOTFOUND, "cannot load %s: %s", path,
+                                why != NULL ? why : "unknown reason");
     }
-    const pubsub_connector *connector = dlsym(object, SYMBOL);
-    pubsub_err rc = PUBSUB_OK;
-    if (connector == NULL) {
-        rc = pubsub_error_set(err, PUBSUB_ENOTFOUND, "%s is no connector: it has no " SYMBOL, path);
-    } else if (connector->abi != PUBSUB_CONNECTOR_ABI || connector->size < sizeof(*connector)) {
-        rc = pubsub_error_set(err, PUBSUB_EVERSION,
-                              "%s was built for version %u of the connectors' interface, this is "
-                              "%u: build it again",
-                              path, (unsigned)connector->abi, PUBSUB_CONNECTOR_ABI);
-    } else if (!is_complete(connector)) {
-        rc = pubsub_error_set(err, PUBSUB_EVERSION, "%s: its table lacks members that are needed",
-                              path);
-    }
-    if (rc != PUBSUB_OK) {
+    table = dlsym(object, "pubsub_connector_v1");
+    if (table == NULL) {
         (void)dlclose(object);
-        return rc;
+        return pubsub_error_set(err, PUBSUB_ENOTFOUND,
+                                "%s exports no connector: `const pubsub_connector "
+                                "pubsub_connector_v1` is missing, or hidden",
+                                path);
     }
-    *out = connector; /* stays loaded until the process ends */
-    return PUBSUB_OK;
+    code = check_table(table, path, err);
+    if (code == PUBSUB_OK) {
+        *out = table;
+    } else {
+        (void)dlclose(object);
+    }
+    return code;
 }

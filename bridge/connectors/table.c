@@ -6,6 +6,8 @@
 /* In the order in which they are listed to people; NULL ends it. */
 static const pubsub_connector *const built_in[] = {
     &bridge_connector_broker,
+    &bridge_connector_couchdb,
+    &bridge_connector_webhook,
     NULL,
 };
 

@@ -7,5 +7,7 @@
 #include <pubsub/connector.h>
 
 extern const pubsub_connector bridge_connector_broker;
+extern const pubsub_connector bridge_connector_couchdb;
+extern const pubsub_connector bridge_connector_webhook;
 
 #endif
