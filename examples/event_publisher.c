@@ -39,9 +39,6 @@ static pubsub_err event_message(pubsub_emitter *emitter, const pubsub_source_eve
         message.payload = (pubsub_bytes){json, (size_t)len};
         result = pubsub_client_publish(self->client, &message, 0, &err);
     }
-    if (result == PUBSUB_OK) {
-        puts(json);
-    }
     free(json);
     return result; /* PUBSUB_EAGAIN: the connector waits until we call resume() */
 }
@@ -132,7 +129,6 @@ int main(int argc, char **argv)
         pubsub_client_new(&self.client, argv[3], NULL, &err) == PUBSUB_OK &&
         open_source(&self, running, argv[1], models, &err) == PUBSUB_OK &&
         self.connector->start(self.source, &self.emitter, &err) == PUBSUB_OK) {
-        setvbuf(stdout, NULL, _IOLBF, 0);
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
         while (pubsub_host_run(running, 100) == PUBSUB_ETIMEDOUT) {
