@@ -119,6 +119,8 @@ static void expired(uv_timer_t *handle)
 {
     host_loop *host = handle->data;
     host->expired = true;
+    /* Timers run at the begin of a turn as well, before the loop waits: it must not wait then. */
+    uv_stop(handle->loop);
 }
 
 pubsub_err pubsub_host_new(pubsub_host **out, pubsub_error *err)
