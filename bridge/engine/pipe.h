@@ -148,6 +148,8 @@ bridge_route_state bridge_pipe_state(const bridge_pipe *pipe);
 /* Stop for good, from anywhere. */
 void bridge_pipe_fail(bridge_pipe *pipe, const pubsub_error *error);
 void bridge_pipe_error(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error);
+/* The same for what can happen with every event: told once a second, as long as it is the same. */
+void bridge_pipe_trouble(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error);
 void bridge_pipe_note(bridge_pipe *pipe, bridge_note_kind kind, pubsub_bytes model,
                       pubsub_bytes text);
 void bridge_pipe_look(bridge_pipe *pipe); /* drained? ended? room again? */

@@ -33,9 +33,9 @@ static void listen_at(tally *all, const char *url)
     pubsub_options_free(options);
     assert_int_equal(pubsub_options_new(&options), PUBSUB_OK);
     assert_int_equal(pubsub_options_set(options, "durable", "listener", &err), PUBSUB_OK);
-    assert_int_equal(pubsub_client_subscribe(all->client, "t/#", options, NULL, NULL,
-                                             &all->subscription, &err),
-                     PUBSUB_OK);
+    assert_int_equal(
+        pubsub_client_subscribe(all->client, "t/#", options, NULL, NULL, &all->subscription, &err),
+        PUBSUB_OK);
     pubsub_options_free(options);
     assert_int_equal(pubsub_subscription_wait(all->subscription, kit_ms(KIT_PATIENCE), NULL, &err),
                      PUBSUB_OK);
