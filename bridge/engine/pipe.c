@@ -148,6 +148,14 @@ static void on_alive(pubsub_emitter *emitter, pubsub_bytes name)
     if (model != NULL) {
         model->alive_ns = pipe->alive_ns;
     }
+    bridge_pipe_heard(pipe);
+}
+
+void bridge_pipe_heard(bridge_pipe *pipe)
+{
+    if (pipe->stalled) { /* look at once whether it still is */
+        pipe->init.host->timer_start(pipe->stall_timer, 0);
+    }
 }
 
 /* A model that is live and silent for too long. The time of events counts for all of the pipe where

@@ -93,7 +93,9 @@ struct bridge_pipe {
     bool self_running;
     bool closing_self;
     pubsub_error error;
-    uint64_t error_ns;              /* 0 = none */
+    uint64_t error_ns;   /* 0 = none */
+    uint64_t trouble_ns; /* when one was told */
+    pubsub_err trouble;
     unsigned attempts;              /* failed starts */
     pubsub_host_timer *timer;       /* start again, drain deadline */
     pubsub_host_timer *later;       /* work that must not be done inside a call of the connector */
@@ -152,7 +154,8 @@ void bridge_pipe_error(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error
 void bridge_pipe_trouble(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error);
 void bridge_pipe_note(bridge_pipe *pipe, bridge_note_kind kind, pubsub_bytes model,
                       pubsub_bytes text);
-void bridge_pipe_look(bridge_pipe *pipe); /* drained? ended? room again? */
+void bridge_pipe_look(bridge_pipe *pipe);  /* drained? ended? room again? */
+void bridge_pipe_heard(bridge_pipe *pipe); /* the source gave a sign of life */
 uint64_t bridge_pipe_now(const bridge_pipe *pipe);
 
 /* emit.c */
