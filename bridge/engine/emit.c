@@ -288,6 +288,7 @@ static void heard(bridge_pipe *pipe, bridge_model *model)
     if (model != NULL) {
         model->alive_ns = pipe->alive_ns;
     }
+    bridge_pipe_heard(pipe);
 }
 
 static pubsub_err no_room(bridge_pipe *pipe)

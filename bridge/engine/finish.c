@@ -201,7 +201,7 @@ void bridge_pipe_refuse(bridge_flight *flight, const pubsub_error *error)
     bridge_pipe *pipe = flight->user->ctx;
     if (!flight->dead) {
         pipe->counts.rejected++;
-        bridge_pipe_error(pipe, flight->model_name, error);
+        bridge_pipe_trouble(pipe, flight->model_name, error);
     }
     switch (flight->dead ? BRIDGE_REJECT_DEAD_LETTER : pipe->init.route->on_reject) {
     case BRIDGE_REJECT_DEAD_LETTER:
@@ -244,7 +244,7 @@ void bridge_pipe_report(bridge_flight *flight, const pubsub_report *report)
         leave_open(pipe, flight, error);
     } else if (pubsub_err_is_retryable(error->code)) {
         pipe->counts.retried++;
-        bridge_pipe_error(pipe, flight->model_name, error);
+        bridge_pipe_trouble(pipe, flight->model_name, error);
         bridge_target_retry(flight);
     } else if (report->outcome == PUBSUB_REJECTED) {
         bridge_pipe_refuse(flight, error);

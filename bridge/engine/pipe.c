@@ -13,6 +13,7 @@
 #define START_MIN_MS 1000
 #define START_MAX_MS 60000
 #define STALL_LOOK_MS 1000
+#define TROUBLE_NS UINT64_C(1000000000)
 
 /* ---- telling ---- */
 
@@ -45,6 +46,20 @@ void bridge_pipe_error(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error
     pipe->error_ns = bridge_pipe_now(pipe);
     log_line(pipe, PUBSUB_LOG_WARN, model, text);
     bridge_pipe_note(pipe, BRIDGE_NOTE_ERROR, model, pubsub_bytes_of(text));
+}
+
+void bridge_pipe_trouble(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error)
+{
+    uint64_t now = bridge_pipe_now(pipe);
+    if (pipe->trouble_ns != 0 && pipe->trouble == error->code &&
+        now - pipe->trouble_ns < TROUBLE_NS) {
+        pipe->error = *error;
+        pipe->error_ns = now;
+        return;
+    }
+    pipe->trouble = error->code;
+    pipe->trouble_ns = now;
+    bridge_pipe_error(pipe, model, error);
 }
 
 /* A change of the whole is told once, however it came about. */
@@ -132,6 +147,14 @@ static void on_alive(pubsub_emitter *emitter, pubsub_bytes name)
     pipe->alive_ns = bridge_pipe_now(pipe);
     if (model != NULL) {
         model->alive_ns = pipe->alive_ns;
+    }
+    bridge_pipe_heard(pipe);
+}
+
+void bridge_pipe_heard(bridge_pipe *pipe)
+{
+    if (pipe->stalled) { /* look at once whether it still is */
+        pipe->init.host->timer_start(pipe->stall_timer, 0);
     }
 }
 

@@ -93,7 +93,9 @@ struct bridge_pipe {
     bool self_running;
     bool closing_self;
     pubsub_error error;
-    uint64_t error_ns;              /* 0 = none */
+    uint64_t error_ns;   /* 0 = none */
+    uint64_t trouble_ns; /* when one was told */
+    pubsub_err trouble;
     unsigned attempts;              /* failed starts */
     pubsub_host_timer *timer;       /* start again, drain deadline */
     pubsub_host_timer *later;       /* work that must not be done inside a call of the connector */
@@ -148,9 +150,12 @@ bridge_route_state bridge_pipe_state(const bridge_pipe *pipe);
 /* Stop for good, from anywhere. */
 void bridge_pipe_fail(bridge_pipe *pipe, const pubsub_error *error);
 void bridge_pipe_error(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error);
+/* The same for what can happen with every event: told once a second, as long as it is the same. */
+void bridge_pipe_trouble(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error);
 void bridge_pipe_note(bridge_pipe *pipe, bridge_note_kind kind, pubsub_bytes model,
                       pubsub_bytes text);
-void bridge_pipe_look(bridge_pipe *pipe); /* drained? ended? room again? */
+void bridge_pipe_look(bridge_pipe *pipe);  /* drained? ended? room again? */
+void bridge_pipe_heard(bridge_pipe *pipe); /* the source gave a sign of life */
 uint64_t bridge_pipe_now(const bridge_pipe *pipe);
 
 /* emit.c */

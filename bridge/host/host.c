@@ -33,7 +33,7 @@ static pubsub_err post(pubsub_host *table, void (*fn)(void *ctx), void *ctx)
     }
     posted->fn = fn;
     posted->ctx = ctx;
-    uv_mutex_lock(&host->lock);
+    pthread_mutex_lock(&host->lock);
     if (host->closed) {
         result = PUBSUB_ECLOSED;
     } else if (host->posted_last != NULL) {
@@ -44,7 +44,7 @@ static pubsub_err post(pubsub_host *table, void (*fn)(void *ctx), void *ctx)
         /* Inside the lock, so that the handle cannot be closed before. */
         (void)uv_async_send(&host->wake);
     }
-    uv_mutex_unlock(&host->lock);
+    pthread_mutex_unlock(&host->lock);
     if (result != PUBSUB_OK) {
         pubsub__free(posted);
     }
@@ -55,10 +55,10 @@ static pubsub_err post(pubsub_host *table, void (*fn)(void *ctx), void *ctx)
 static void run_posted(host_loop *host)
 {
     host_posted *list = NULL;
-    uv_mutex_lock(&host->lock);
+    pthread_mutex_lock(&host->lock);
     list = host->posted;
     host->posted = host->posted_last = NULL;
-    uv_mutex_unlock(&host->lock);
+    pthread_mutex_unlock(&host->lock);
     while (list != NULL) {
         host_posted *posted = list;
         list = posted->next;
@@ -119,6 +119,8 @@ static void expired(uv_timer_t *handle)
 {
     host_loop *host = handle->data;
     host->expired = true;
+    /* Timers run at the begin of a turn as well, before the loop waits: it must not wait then. */
+    uv_stop(handle->loop);
 }
 
 pubsub_err pubsub_host_new(pubsub_host **out, pubsub_error *err)
@@ -135,7 +137,7 @@ pubsub_err pubsub_host_new(pubsub_host **out, pubsub_error *err)
     }
     host->table = functions;
     atomic_init(&host->stop, false);
-    if (uv_mutex_init(&host->lock) != 0) {
+    if (pthread_mutex_init(&host->lock, NULL) != 0) {
         pubsub__free(host);
         return pubsub_error_set(err, PUBSUB_ESYSTEM, "cannot make a lock");
     }
@@ -147,7 +149,7 @@ pubsub_err pubsub_host_new(pubsub_host **out, pubsub_error *err)
         }
     }
     if (code != 0) {
-        uv_mutex_destroy(&host->lock);
+        (void)pthread_mutex_destroy(&host->lock);
         pubsub__free(host);
         return pubsub_error_set_errno(err, PUBSUB_ESYSTEM, -code, "cannot make an event loop");
     }
@@ -270,9 +272,9 @@ void pubsub_host_free(pubsub_host *table)
     if (host == NULL) {
         return;
     }
-    uv_mutex_lock(&host->lock);
+    pthread_mutex_lock(&host->lock);
     host->closed = true;
-    uv_mutex_unlock(&host->lock);
+    pthread_mutex_unlock(&host->lock);
     run_posted(host);
     run_ends(host);
     host_signals_close(host);
@@ -280,6 +282,6 @@ void pubsub_host_free(pubsub_host *table)
     while (uv_run(&host->loop, UV_RUN_DEFAULT) != 0) {
     }
     (void)uv_loop_close(&host->loop);
-    uv_mutex_destroy(&host->lock);
+    (void)pthread_mutex_destroy(&host->lock);
     pubsub__free(host);
 }

@@ -6,6 +6,7 @@
 
 #include "host/host.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -30,7 +31,7 @@ typedef struct host_loop {
     bool expired;
     atomic_bool stop;
 
-    uv_mutex_t lock; /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     host_posted *posted;
     host_posted *posted_last;
     bool closed;

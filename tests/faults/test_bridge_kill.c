@@ -62,7 +62,7 @@ static int bridge_role(int argc, char **argv)
             kit_say("failed %s", view.error);
             return 1;
         }
-        (void)pubsub_host_run(b.host, 5);
+        (void)pubsub_host_run(b.host, 2);
     }
 }
 
@@ -85,7 +85,8 @@ static void live(const char *dir, const char *kind, unsigned lines, watch *w)
     bool busy = false;
     w->quiet = 0;
     w->last_published = 0;
-    for (unsigned i = 0; lines == 0 ? w->quiet < 100 : i < lines; i++) {
+    for (unsigned i = 0; lines == 0 ? w->quiet < 100 : i < lines || (!busy && i < lines + 20);
+         i++) {
         unsigned long long published = 0, received = 0, settled = 0, in_flight = 0;
         if (!kit_child_line(&child, line, sizeof line, KIT_PATIENCE) ||
             sscanf(line, "%llu %llu %llu %llu", &published, &received, &settled, &in_flight) != 4) {
@@ -131,7 +132,7 @@ static void kill_often(const char *dir, const char *kind, unsigned last, uint64_
 {
     watch w = {0, 0, 0, 0};
     for (unsigned i = 0; i < KILLS; i++) {
-        live(dir, kind, 1 + (unsigned)pubsub__rand_below(24), &w);
+        live(dir, kind, 1 + (unsigned)pubsub__rand_below(12), &w);
     }
     live(dir, kind, 0, &w);
     print_message("             %u of %d kills with messages in flight\n", w.busy, KILLS);
