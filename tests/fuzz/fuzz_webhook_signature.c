@@ -16,8 +16,8 @@ static pubsub_bytes take_line(const char **at, const char *end)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const secrets[] = {"", "secret", "secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-                                          "secret"};
+    static const char *const secrets[] = {"", "secret", "secret",
+                                          "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "secret"};
     webhook_signer signer;
     webhook_signed what;
     const char *at = (const char *)data + 1;

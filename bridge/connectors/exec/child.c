@@ -354,7 +354,8 @@ exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,
     child->out_fd = fds[4];
     child->err_fd = fds[5];
     if (code != 0) {
-        (void)pubsub_error_set_errno(err, PUBSUB_ESYSTEM, code, "cannot start %s", options->argv[0]);
+        (void)pubsub_error_set_errno(err, PUBSUB_ESYSTEM, code, "cannot start %s",
+                                     options->argv[0]);
         child_free(child);
         return NULL;
     }

@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 
 static const pubsub_setting settings[] = {
-    {"command", PUBSUB_SETTING_TEXT, PUBSUB_SETTING_REQUIRED | PUBSUB_SETTING_LIST, NULL, NULL, 0, 0,
-     "the program and its arguments, one for each entry; no shell is involved"},
+    {"command", PUBSUB_SETTING_TEXT, PUBSUB_SETTING_REQUIRED | PUBSUB_SETTING_LIST, NULL, NULL, 0,
+     0, "the program and its arguments, one for each entry; no shell is involved"},
     {"env", PUBSUB_SETTING_TEXT, PUBSUB_SETTING_LIST | PUBSUB_SETTING_SECRET, NULL, NULL, 0, 0,
      "NAME=value for the program's environment, which has little else in it"},
     {"dir", PUBSUB_SETTING_TEXT, 0, NULL, NULL, 0, 0, "directory it runs in"},
@@ -56,8 +56,8 @@ typedef struct exec_feed {
     exec_line line;
     uint64_t line_number;
     bool told_active;
-    bool skipping;  /* the rest of a line that is too long */
-    bool given_up;  /* stopped for good */
+    bool skipping; /* the rest of a line that is too long */
+    bool given_up; /* stopped for good */
     void (*done)(void *ctx);
     void *done_ctx;
 } exec_feed;
@@ -306,9 +306,9 @@ static bool add_models(exec_feed *feed, char **list, size_t *count)
  * handed on. */
 static bool fill_env(exec_feed *feed, char **list, size_t *count)
 {
-    static const char *const kept[] = {"PATH",   "HOME", "USER", "LOGNAME",       "SHELL",
-                                       "LANG",   "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-                                       "LD_LIBRARY_PATH"};
+    static const char *const kept[] = {"PATH",  "HOME",   "USER",           "LOGNAME",
+                                       "SHELL", "LANG",   "LC_ALL",         "LC_CTYPE",
+                                       "TZ",    "TMPDIR", "LD_LIBRARY_PATH"};
     bool ok = true;
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]) && ok; i++) {
         const char *value = getenv(kept[i]);
@@ -348,7 +348,8 @@ static pubsub_err launch(exec_feed *feed, pubsub_error *err)
         feed->child = exec_child_new(feed->host, &options, &events, feed, &detail);
     } else {
         (void)pubsub_error_set(&detail, PUBSUB_EOPTION,
-                               "env: there are more than %d entries, or they are too long", ENV_MAX);
+                               "env: there are more than %d entries, or they are too long",
+                               ENV_MAX);
     }
     for (size_t i = 0; i < count; i++) {
         pubsub__free(env[i]);

@@ -130,8 +130,8 @@ static void parse_object(exec_line *out, pubsub_bytes line)
     pubsub_bytes error = bridge_json_member(line, "error");
     pubsub_bytes state = bridge_json_member(line, "state");
     out->document = bridge_json_member(line, "document");
-    if (!text_of(line, "model", &out->model) || memchr(pubsub__buf_text(&out->model), '\0',
-                                                       out->model.len) != NULL) {
+    if (!text_of(line, "model", &out->model) ||
+        memchr(pubsub__buf_text(&out->model), '\0', out->model.len) != NULL) {
         bad(out, "\"model\" is no string, or longer than 255 bytes");
     } else if (!position_of(bridge_json_member(line, "position"), &out->position)) {
         bad(out, "\"position\" is longer than 16384 bytes");

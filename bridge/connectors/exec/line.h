@@ -11,7 +11,7 @@
 
 typedef enum exec_line_kind {
     EXEC_LINE_EMPTY = 0,
-    EXEC_LINE_EVENT,    /* {"model":..,"document":..,"id":..,"key":..,"event":..,"position":..,"time":..} */
+    EXEC_LINE_EVENT, /* {"model":..,"document":..,"id":..,"key":..,"event":..,"position":..,"time":..} */
     EXEC_LINE_POSITION, /* {"position":..} */
     EXEC_LINE_ERROR,    /* {"error":".."} */
     EXEC_LINE_STATE,    /* {"state":"active"} */

@@ -36,15 +36,15 @@ static void on_tick(void *ctx)
     } /* else `resume` comes */
 }
 
-static pubsub_err ticker_initialize(void **out, const pubsub_connector_init *init, pubsub_error *err)
+static pubsub_err ticker_initialize(void **out, const pubsub_connector_init *init,
+                                    pubsub_error *err)
 {
     ticker *self = calloc(1, sizeof(*self));
     if (self == NULL) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
     }
     self->host = init->host;
-    self->interval =
-        pubsub_setting_find(init->settings, init->setting_count, "interval")->number;
+    self->interval = pubsub_setting_find(init->settings, init->setting_count, "interval")->number;
     (void)snprintf(self->model, sizeof(self->model), "%s", init->models[0]);
     self->timer = init->host->timer_new(init->host, on_tick, self);
     *out = self;
