@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* From YAML to a tree of our own. */
-#include "config/node.h"
+#include "config/yaml.h"
 
 #include "base/alloc.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 typedef struct conversion {
     yaml_document_t *document;
@@ -15,11 +14,6 @@ typedef struct conversion {
     size_t nodes;
     bool stopped; /* told once, then the rest is not looked at */
 } conversion;
-
-static bridge_mark mark_of(yaml_mark_t mark)
-{
-    return (bridge_mark){(unsigned)mark.line + 1, (unsigned)mark.column + 1};
-}
 
 static bridge_node *stop(conversion *job, bridge_mark mark, const bridge_path *path,
                          const char *text)
@@ -38,7 +32,7 @@ static bridge_node *convert_scalar(conversion *job, const yaml_node_t *from,
 {
     const char *text = (const char *)from->data.scalar.value;
     size_t len = from->data.scalar.length;
-    bridge_mark mark = mark_of(from->start_mark);
+    bridge_mark mark = bridge_mark_of(from->start_mark);
     if (memchr(text, '\0', len) != NULL) {
         bridge_findings_add(job->findings, mark, path->text, "a value cannot hold a NUL");
     }
@@ -54,7 +48,7 @@ static bridge_node *convert_scalar(conversion *job, const yaml_node_t *from,
 static bridge_node *convert_list(conversion *job, const yaml_node_t *from, const bridge_path *path,
                                  size_t depth)
 {
-    bridge_node *list = bridge_node_new(BRIDGE_NODE_LIST, mark_of(from->start_mark));
+    bridge_node *list = bridge_node_new(BRIDGE_NODE_LIST, bridge_mark_of(from->start_mark));
     const yaml_node_item_t *item = from->data.sequence.items.start;
     for (; list != NULL && !job->stopped && item < from->data.sequence.items.top; item++) {
         bridge_path at = bridge_path_index(path, list->count);
@@ -70,7 +64,7 @@ static bridge_node *convert_list(conversion *job, const yaml_node_t *from, const
 /* The text of a key; NULL after a finding. */
 static const char *key_text(conversion *job, const yaml_node_t *key, const bridge_path *path)
 {
-    bridge_mark mark = mark_of(key->start_mark);
+    bridge_mark mark = bridge_mark_of(key->start_mark);
     if (key->type != YAML_SCALAR_NODE) {
         bridge_findings_add(job->findings, mark, path->text, "a name is expected here");
         return NULL;
@@ -129,7 +123,7 @@ static void find_duplicates(conversion *job, const bridge_node *map, const bridg
 static bridge_node *convert_map(conversion *job, const yaml_node_t *from, const bridge_path *path,
                                 size_t depth)
 {
-    bridge_node *map = bridge_node_new(BRIDGE_NODE_MAP, mark_of(from->start_mark));
+    bridge_node *map = bridge_node_new(BRIDGE_NODE_MAP, bridge_mark_of(from->start_mark));
     const yaml_node_pair_t *pair = from->data.mapping.pairs.start;
     for (; map != NULL && !job->stopped && pair < from->data.mapping.pairs.top; pair++) {
         const yaml_node_t *name = yaml_document_get_node(job->document, pair->key);
@@ -142,7 +136,7 @@ static bridge_node *convert_map(conversion *job, const yaml_node_t *from, const 
         if (child == NULL) {
             continue;
         }
-        child->key_mark = mark_of(name->start_mark);
+        child->key_mark = bridge_mark_of(name->start_mark);
         if (!bridge_node_append(map, child, key)) {
             bridge_node_free(child);
             stop(job, map->mark, path, "out of memory");
@@ -158,7 +152,7 @@ static bridge_node *convert(conversion *job, int id, const bridge_path *path, si
 {
     static const char standard[] = "tag:yaml.org,2002:";
     const yaml_node_t *from = yaml_document_get_node(job->document, id);
-    bridge_mark mark = mark_of(from->start_mark);
+    bridge_mark mark = bridge_mark_of(from->start_mark);
     bridge_node *node = NULL;
     if (job->stopped) {
         return NULL;
@@ -185,33 +179,44 @@ static bridge_node *convert(conversion *job, int id, const bridge_path *path, si
 
 /* ---- the parser ---------------------------------------------------------------------------- */
 
-static void tell_syntax(const yaml_parser_t *parser, bridge_findings *findings)
+void bridge_yaml_tell(const yaml_parser_t *parser, bridge_findings *findings)
 {
     const char *problem = parser->problem != NULL ? parser->problem : "out of memory";
-    bridge_mark mark = mark_of(parser->problem_mark);
+    bridge_mark mark = bridge_mark_of(parser->problem_mark);
     if (parser->error == YAML_READER_ERROR) {
-        mark = mark_of(parser->mark); /* the reader knows only an offset */
+        mark = bridge_mark_of(parser->mark); /* the reader knows only an offset */
     }
     if (parser->context != NULL && parser->context_mark.line + 1 != mark.line) {
         bridge_findings_add(findings, mark, "", "this is no YAML: %s %s that begins in line %zu",
                             problem, parser->context, parser->context_mark.line + 1);
     } else {
-        bridge_findings_add(findings, mark, "", "this is no YAML: %s %s", problem,
+        bridge_findings_add(findings, mark, "", "this is no YAML: %s%s%s", problem,
+                            parser->context != NULL ? " " : "",
                             parser->context != NULL ? parser->context : "");
     }
+}
+
+bool bridge_yaml_begin(yaml_parser_t *parser, const char *text, size_t len,
+                       bridge_findings *findings)
+{
+    if (!yaml_parser_initialize(parser)) {
+        bridge_findings_add(findings, (bridge_mark){0, 0}, "", "out of memory");
+        return false;
+    }
+    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(parser, (const unsigned char *)text, len);
+    return true;
 }
 
 static bridge_node *read_document(yaml_parser_t *parser, bridge_findings *findings)
 {
     yaml_document_t document;
     bridge_node *root = NULL;
-    if (!yaml_parser_load(parser, &document)) {
-        tell_syntax(parser, findings);
+    if (!yaml_parser_load(parser, &document)) { /* an alias of nothing, one anchor twice */
+        bridge_yaml_tell(parser, findings);
         return NULL;
     }
-    if (yaml_document_get_root_node(&document) == NULL) {
-        bridge_findings_add(findings, (bridge_mark){1, 1}, "", "there is nothing in this file");
-    } else {
+    if (yaml_document_get_root_node(&document) != NULL) {
         const bridge_path top = {""};
         conversion job = {&document, findings, 0, false};
         root = convert(&job, 1, &top, 0); /* the first node is the root */
@@ -222,22 +227,6 @@ static bridge_node *read_document(yaml_parser_t *parser, bridge_findings *findin
     }
     yaml_document_delete(&document);
     return root;
-}
-
-/* Only one document, and everything behind it must be YAML too. */
-static void read_end(yaml_parser_t *parser, bridge_findings *findings)
-{
-    yaml_document_t document;
-    if (!yaml_parser_load(parser, &document)) {
-        tell_syntax(parser, findings);
-        return;
-    }
-    const yaml_node_t *root = yaml_document_get_root_node(&document);
-    if (root != NULL) {
-        bridge_findings_add(findings, mark_of(root->start_mark), "",
-                            "a second document begins here: the file may hold one");
-    }
-    yaml_document_delete(&document);
 }
 
 static bool check_utf8(const char *text, size_t len, bridge_findings *findings)
@@ -266,19 +255,11 @@ bridge_node *bridge_document_read(const char *text, size_t len, bridge_findings 
         bridge_findings_add(findings, (bridge_mark){0, 0}, "", "the file is longer than 4 MiB");
         return NULL;
     }
-    if (!check_utf8(text, len, findings)) {
+    if (!check_utf8(text, len, findings) || !bridge_yaml_survey(text, len, findings) ||
+        !bridge_yaml_begin(&parser, text, len, findings)) {
         return NULL;
     }
-    if (!yaml_parser_initialize(&parser)) {
-        bridge_findings_add(findings, (bridge_mark){0, 0}, "", "out of memory");
-        return NULL;
-    }
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     root = read_document(&parser, findings);
-    if (root != NULL) {
-        read_end(&parser, findings);
-    }
     yaml_parser_delete(&parser);
     return root;
 }

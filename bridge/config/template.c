@@ -8,14 +8,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#define POINTER_MAX 256
+
 /* What each placeholder stands for while the template is tried. */
 static bool is_placeholder(const char *name, size_t len, char *why, size_t why_size)
 {
-    static const char *const names[] = {"model", "source", "event", "id", "topic"};
+    static const char *const names[] = {"model", "source", "route", "topic", "key", "event", "id"};
     char word[PUBSUB__NEAREST_MAX];
     pubsub__nearest search;
-    if (len > 0 && name[0] == '/') {
-        return true; /* a pointer into the document */
+    if (len > 0 && name[0] == '/') { /* a pointer into the document */
+        if (len < POINTER_MAX) {
+            return true;
+        }
+        (void)snprintf(why, why_size, "a pointer in a template has at most %d bytes",
+                       POINTER_MAX - 1);
+        return false;
     }
     (void)snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : sizeof(word) - 1),
                    name);
@@ -31,8 +38,8 @@ static bool is_placeholder(const char *name, size_t len, char *why, size_t why_s
         (void)snprintf(why, why_size, "there is no {%s}, did you mean {%s}?", word, nearest);
     } else {
         (void)snprintf(why, why_size,
-                       "there is no {%s}; there are {model}, {source}, {event}, {id}, {topic} and "
-                       "{/pointer/into/document}; {{ stands for one brace",
+                       "there is no {%s}; there are {model}, {source}, {route}, {topic}, {key}, "
+                       "{event}, {id} and {/pointer}; {{ stands for one brace",
                        word);
     }
     return false;

@@ -217,8 +217,8 @@ static pubsub_err check_crc(const char *path, pubsub_bytes whole, pubsub_error *
                : damaged(path, "the checksum is not that of its content", err);
 }
 
-static pubsub_err parse(const char *path, pubsub_bytes whole, const char *route, pubsub_bytes model,
-                        pubsub_bytes *position, pubsub_error *err)
+static pubsub_err find_position(const char *path, pubsub_bytes whole, const char *route,
+                                pubsub_bytes model, pubsub_bytes *position, pubsub_error *err)
 {
     pubsub_bytes rest = whole;
     pubsub_bytes value;
@@ -244,37 +244,56 @@ static pubsub_err parse(const char *path, pubsub_bytes whole, const char *route,
     return PUBSUB_OK;
 }
 
+pubsub_err bridge_checkpoint_parse(const char *path, pubsub_bytes file, const char *route,
+                                   pubsub_bytes model, pubsub__buf *position, pubsub_error *err)
+{
+    pubsub_bytes escaped = {NULL, 0};
+    pubsub__buf_init(position, FILE_BYTES_MAX);
+    pubsub_err rc = find_position(path, file, route, model, &escaped, err);
+    if (rc != PUBSUB_OK) {
+        return rc;
+    }
+    if (pubsub__buf_add(position, escaped.data, escaped.len) != PUBSUB__BUF_OK) {
+        return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the checkpoint %s", path);
+    }
+    if (escaped.len == 0 || !unescape(position->data, escaped.len, &position->len) ||
+        position->len > PUBSUB_POSITION_BYTES_MAX) {
+        pubsub__buf_fini(position);
+        pubsub__buf_init(position, FILE_BYTES_MAX);
+        return damaged(path, "its position is none", err);
+    }
+    return PUBSUB_OK;
+}
+
 pubsub_err bridge_checkpoint_read(const char *directory, const char *route, pubsub_bytes model,
                                   char **out, size_t *out_len, pubsub_error *err)
 {
     char path[4096];
     pubsub__buf file;
-    pubsub_bytes position = {NULL, 0};
+    pubsub__buf position;
     *out = NULL;
     *out_len = 0;
     path_of(path, sizeof path, directory, route, model);
     pubsub__buf_init(&file, FILE_BYTES_MAX);
+    pubsub__buf_init(&position, FILE_BYTES_MAX);
     pubsub_err rc = read_file(path, &file, err);
     if (rc == PUBSUB_OK) {
-        rc = parse(path, (pubsub_bytes){file.data, file.len}, route, model, &position, err);
+        rc = bridge_checkpoint_parse(path, (pubsub_bytes){file.data, file.len}, route, model,
+                                     &position, err);
     }
     if (rc == PUBSUB_OK) {
-        *out = pubsub__strndup(position.data, position.len);
-        if (*out == NULL) {
-            rc = pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the checkpoint %s", path);
-        } else if (!unescape(*out, position.len, out_len)) {
-            pubsub__free(*out);
-            *out = NULL;
-            rc = damaged(path, "a value is badly escaped", err);
-        }
+        *out_len = position.len;
+        *out = pubsub__buf_take(&position);
     }
+    pubsub__buf_fini(&position);
     pubsub__buf_fini(&file);
     return rc == PUBSUB_ENOTFOUND ? PUBSUB_OK : rc;
 }
 
 /* ---- writing ---- */
 
-static int compose(pubsub__buf *out, const char *route, pubsub_bytes model, pubsub_bytes position)
+int bridge_checkpoint_compose(pubsub__buf *out, const char *route, pubsub_bytes model,
+                              pubsub_bytes position)
 {
     int rc = pubsub__buf_add_text(out, MAGIC "1\nroute ");
     rc = rc == 0 ? add_escaped(out, pubsub_bytes_of(route)) : rc;
@@ -336,14 +355,14 @@ pubsub_err bridge_checkpoint_write(const char *directory, const char *route, pub
     char path[4096];
     char temp[4096 + 8];
     pubsub__buf content;
-    if (position.len > PUBSUB_POSITION_BYTES_MAX) {
-        return pubsub_error_set(err, PUBSUB_ETOOBIG, "a position of %zu bytes is too long",
+    if (position.len == 0 || position.len > PUBSUB_POSITION_BYTES_MAX) {
+        return pubsub_error_set(err, PUBSUB_ETOOBIG, "a position of %zu bytes is none",
                                 position.len);
     }
     path_of(path, sizeof path, directory, route, model);
     (void)snprintf(temp, sizeof temp, "%s.tmp", path);
     pubsub__buf_init(&content, FILE_BYTES_MAX);
-    if (compose(&content, route, model, position) != PUBSUB__BUF_OK) {
+    if (bridge_checkpoint_compose(&content, route, model, position) != PUBSUB__BUF_OK) {
         pubsub__buf_fini(&content);
         return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the checkpoint %s", path);
     }

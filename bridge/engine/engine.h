@@ -3,8 +3,12 @@
 #define PUBSUB_BRIDGE_ENGINE_H
 
 /* The engine runs the routes of a configuration on one host. The rule of the house is here and nowhere
- * else: a position is stored, and an event settled, only when everything before it was confirmed by the
- * broker, dead-lettered and confirmed, or passed over on purpose. */
+ * else: an event is done when the broker has confirmed it, or its dead letter, or when it was passed over
+ * on purpose. Only then is it settled; and a position is stored only when everything before it is done.
+ *
+ * What a crash brings again is bounded: events that are not done and those whose position is not stored
+ * yet are together never more than the route's in_flight. So a source that is read faster than positions
+ * can be stored waits for the disk, and one whose positions cannot be stored stands still, WAITING. */
 
 #include "config/config.h"
 

@@ -186,6 +186,11 @@ static void flush(void *ctx)
     }
     target->flushing = true;
     bool any_refused = false;
+    /* A client that has failed would open again with the next message. */
+    while (target->failed && target->pending.head != NULL) {
+        any_refused = true;
+        refused(pop(&target->pending), &target->error);
+    }
     while (target->pending.head != NULL) {
         pubsub_error err = PUBSUB_ERROR_INIT;
         size_t queued = 0;
@@ -199,7 +204,7 @@ static void flush(void *ctx)
         }
         if (rc != PUBSUB_OK) {
             any_refused = true;
-            refused(pop(&target->pending), target->failed ? &target->error : &err);
+            refused(pop(&target->pending), &err);
         }
     }
     target->flushing = false;

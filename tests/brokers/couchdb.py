@@ -25,7 +25,7 @@ def ask(port):
 
 
 class Couchdb3(kinds.Kind):
-    """--set takes further arguments of the server, such as --set=--database=accounts."""
+    """--set database=accounts: an option of the server, without its dashes."""
     name = "couchdb3"
     grace = 2
     patience = 15
@@ -47,7 +47,7 @@ class Couchdb3(kinds.Kind):
             _, cert, key = instance.certificates()
             argv += ["--tls-port", str(instance.port("tls")), "--cert", cert, "--key", key]
             instance.url("tls", f"https://localhost:{instance.port('tls')}")
-        instance.node("couchdb3", argv + instance.state["settings"])
+        instance.node("couchdb3", argv + ["--" + text for text in instance.state["settings"]])
 
     def ready(self, instance, node):
         ask(instance.port("plain"))

@@ -10,12 +10,23 @@
 
 #define SECRET "hush-hush-hush"
 
-static void look_at_findings(const bridge_findings *findings)
+/* The fuzzer finds the secret in the program and writes it into the file; then it is none. */
+static bool is_secret(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i + strlen(SECRET) <= size; i++) {
+        if (memcmp(data + i, SECRET, strlen(SECRET)) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void look_at_findings(const bridge_findings *findings, bool secret)
 {
     for (size_t i = 0; i < findings->count; i++) {
         FUZZ_CHECK(findings->items[i].text[0] != '\0');
         FUZZ_CHECK(strchr(findings->items[i].text, '\n') == NULL);
-        FUZZ_CHECK(strstr(findings->items[i].text, SECRET) == NULL);
+        FUZZ_CHECK(!secret || strstr(findings->items[i].text, SECRET) == NULL);
         FUZZ_CHECK(i == 0 || findings->items[i - 1].mark.line <= findings->items[i].mark.line);
     }
 }
@@ -55,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bridge_config *config =
         bridge_config_read("/etc/bridge.yaml", (const char *)data, size, &overrides, &findings);
     FUZZ_CHECK((config == NULL) == (findings.count > 0));
-    look_at_findings(&findings);
+    look_at_findings(&findings, is_secret(data, size));
     if (config != NULL) {
         look_at_config(config);
     }

@@ -7,7 +7,7 @@ members, chunked feeds with heartbeats. `POST /_fault` makes it misbehave:
 
     {"fault": NAME, "times": N, "path": "_changes", ...}
 
-for the next N requests whose path contains that text; the names are in FAULTS. `GET /_fault` tells how
+for the next N requests whose path or query contains that text (and whose method is `method`, if given); the names are in FAULTS. `GET /_fault` tells how
 many requests came and what of the faults is left, `DELETE /_fault` ends them all.
 """
 import argparse
@@ -112,9 +112,9 @@ class State:
         kind = path.rpartition("/")[2]
         self.requests[kind] = self.requests.get(kind, 0) + 1
 
-    def take_fault(self, path):
+    def take_fault(self, path, method):
         for fault in self.faults:
-            if fault.get("path", "_changes") in path:
+            if fault.get("path", "_changes") in path and fault.get("method", method) == method:
                 fault["times"] = fault.get("times", 1) - 1
                 if fault["times"] <= 0:
                     self.faults.remove(fault)
@@ -206,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         with state.changed:
             state.note(path)
-            self.fault = state.take_fault(path)
+            self.fault = state.take_fault(self.path, self.command)
         if self.fault.get("fault") == "status":
             after = self.fault.get("retry_after")
             self.body()

@@ -45,7 +45,7 @@ typedef enum pubsub_change {
  *  Returns:   a string constant, "unknown" for values that are no change.
  *  Thread:    any.
  *  Ownership: static.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API const char *pubsub_change_name(pubsub_change change);
 
 /** One event of a source. Start from PUBSUB_SOURCE_EVENT_INIT. Everything is borrowed for the call. */
@@ -89,7 +89,7 @@ typedef enum pubsub_source_state {
  *  Returns:   a string constant, "?" for values that are no state.
  *  Thread:    any.
  *  Ownership: static.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API const char *pubsub_source_state_name(pubsub_source_state state);
 
 /* ---- the emitter --------------------------------------------------------------------------- */
@@ -205,7 +205,7 @@ typedef struct pubsub_setting_value {
  *  Returns:   a value that lives as long as the array.
  *  Thread:    any.
  *  Ownership: borrowed.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API const pubsub_setting_value *pubsub_setting_find(const pubsub_setting_value *values,
                                                            size_t count, const char *name);
 
@@ -286,14 +286,14 @@ struct pubsub_connector {
  *  Returns:   static data; NULL when there is none of that name.
  *  Thread:    any.
  *  Ownership: static.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API const pubsub_connector *pubsub_connector_find(const char *name);
 
 /** The index-th built-in connector.
  *  Returns:   static data; NULL past the end.
  *  Thread:    any.
  *  Ownership: static.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API const pubsub_connector *pubsub_connector_at(size_t index);
 
 /** Load a connector from a shared object, which stays loaded until the process ends.
@@ -301,7 +301,7 @@ PUBSUB_API const pubsub_connector *pubsub_connector_at(size_t index);
  *  Returns:   PUBSUB_OK, PUBSUB_ENOTFOUND (no such object, or it exports no connector), PUBSUB_EVERSION.
  *  Thread:    any.
  *  Ownership: *out is the object's.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API pubsub_err pubsub_connector_load(const char *path, const pubsub_connector **out,
                                             pubsub_error *err);
 
@@ -311,7 +311,7 @@ PUBSUB_API pubsub_err pubsub_connector_load(const char *path, const pubsub_conne
  *  Returns:   PUBSUB_OK, PUBSUB_EINVAL, PUBSUB_ENOMEM, PUBSUB_ESYSTEM.
  *  Thread:    any.
  *  Ownership: the caller frees *out.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API pubsub_err pubsub_host_new(pubsub_host **out, pubsub_error *err);
 
 /** Run the loop on the calling thread.
@@ -319,14 +319,14 @@ PUBSUB_API pubsub_err pubsub_host_new(pubsub_host **out, pubsub_error *err);
  *  Returns:   PUBSUB_OK when stopped; PUBSUB_ETIMEDOUT when the time is over; PUBSUB_EINVAL.
  *  Thread:    one at a time; it is the host's thread while this runs.
  *  Ownership: -
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API pubsub_err pubsub_host_run(pubsub_host *host, pubsub_duration_ms timeout);
 
 /** Make pubsub_host_run() return soon. It can be run again.
  *  Returns:   nothing.
  *  Thread:    any; also from a signal handler.
  *  Ownership: -
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API void pubsub_host_stop(pubsub_host *host);
 
 /** Release a host made by pubsub_host_new(). Every connector is finished and every timer and watch is
@@ -334,7 +334,7 @@ PUBSUB_API void pubsub_host_stop(pubsub_host *host);
  *  Returns:   nothing.
  *  Thread:    the one that ran it last.
  *  Ownership: ends the caller's.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API void pubsub_host_free(pubsub_host *host);
 
 /** Check settings given as text against a connector's table and turn them into values, defaults
@@ -345,7 +345,7 @@ PUBSUB_API void pubsub_host_free(pubsub_host *host);
  *  Returns:   PUBSUB_OK; PUBSUB_EOPTION naming the setting and the nearest valid name; PUBSUB_ENOMEM.
  *  Thread:    any.
  *  Ownership: free *out with pubsub_settings_free().
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API pubsub_err pubsub_settings_new(const pubsub_connector *connector,
                                           const char *const *names, const char *const *texts,
                                           size_t count, pubsub_setting_value **out,
@@ -355,7 +355,7 @@ PUBSUB_API pubsub_err pubsub_settings_new(const pubsub_connector *connector,
  *  Returns:   nothing.
  *  Thread:    any.
  *  Ownership: ends the caller's.
- *  Since:     0.2    Source: - */
+ *  Since:     0.1    Source: - */
 PUBSUB_API void pubsub_settings_free(pubsub_setting_value *values, size_t count);
 
 #ifdef __cplusplus

@@ -58,7 +58,7 @@ static void test_config_findings_of_yaml(void **state)
     static const wrong_file files[] = {
         {"", "1:1: : there is nothing in this file\n"},
         {"# only a comment\n", "1:1: : there is nothing in this file\n"},
-        {"a: b: c\n", "1:5: : this is no YAML: mapping values are not allowed in this context \n"},
+        {"a: b: c\n", "1:5: : this is no YAML: mapping values are not allowed in this context\n"},
         {"a: [1\nb: 2\n",
          "2:2: : this is no YAML: did not find expected ',' or ']' while parsing a "
          "flow sequence that begins in line 1\n"},
@@ -66,7 +66,7 @@ static void test_config_findings_of_yaml(void **state)
                         "scanning for the next token\n"},
         {"a: \xC3\xA9\xFFx\n", "1:5: : this is not UTF-8\n"},
         {"just text\n", "1:1: : the file is a mapping: lines of `name: value`\n"},
-        {B S R "--- \na: b\n", "5:1: : a second document begins here: the file may hold one\n"},
+        {B S R "--- \na: b\n", "4:1: : a second document begins here: the file may hold one\n"},
         {B S R "drain: 1s\ndrain: 2s\n",
          "5:1: drain: is there already, in line 4: one of them has to "
          "go\n"},
@@ -81,7 +81,7 @@ static void test_config_findings_of_yaml(void **state)
          "[0][0][0][0][0][0][0][0][0][0][0][0]: this is nested too deeply, or holds itself by an "
          "alias\n"},
         {B S "routes: [{model: *no, topic: t}]\n",
-         "3:18: : this is no YAML: found undefined alias \n"},
+         "3:18: : this is no YAML: found undefined alias\n"},
         {B S "routes: [{model: \"a\\0b\", topic: t}]\n",
          "3:18: routes[0].model: a value cannot hold a NUL\n"},
     };
@@ -261,8 +261,9 @@ static void test_config_findings_of_templates(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"'{modl}'", "there is no {modl}, did you mean {model}?"},
-        {"'a/{}'", "there is no {}; there are {model}, {source}, {event}, {id}, {topic} and "
-                   "{/pointer/into/document}; {{ stands for one brace"},
+        {"'a/{}'",
+         "there is no {}; there are {model}, {source}, {route}, {topic}, {key}, {event}, {id} and "
+         "{/pointer}; {{ stands for one brace"},
         {"'a/{model'", "'{' has no '}'; {{ stands for one brace"},
         {"''", "topic is empty"},
         {"a/+/b", "?"},
@@ -282,9 +283,10 @@ static void test_config_findings_of_templates(void **state)
         }
         assert_true(why[0] != '\0');
     }
-    static const char *const good[] = {
-        "{model}", "/v1/{source}/{event}/{id}", "{topic}", "{/a/b~1c}", "{{", "}", "a{{b}}c",
-        "$dead/x"};
+    static const char *const good[] = {"{model}", "/v1/{source}/{event}/{id}/{route}/{key}",
+                                       "{topic}", "{/a/b~1c}",
+                                       "{{",      "}",
+                                       "a{{b}}c", "$dead/x"};
     for (size_t i = 0; i < COUNT(good); i++) {
         char why[256] = "";
         if (!bridge_template_check(good[i], why, sizeof(why))) {
@@ -405,6 +407,31 @@ static void test_config_findings_bound_aliases(void **state)
     bridge_findings_fini(&findings);
 }
 
+/* What would keep the parser busy for minutes. */
+static void test_config_findings_bound_the_parser(void **state)
+{
+    (void)state;
+    pubsub__buf anchors;
+    char brackets[20000];
+    memset(brackets, '[', sizeof(brackets));
+    bridge_findings findings = {0};
+    assert_null(bridge_config_read("f", brackets, sizeof(brackets), NULL, &findings));
+    assert_int_equal(findings.count, 1);
+    assert_int_equal(findings.items[0].mark.column, BRIDGE_NODE_DEPTH_MAX + 1);
+    assert_string_equal(findings.items[0].text, "this is nested too deeply");
+    bridge_findings_fini(&findings);
+    pubsub__buf_init(&anchors, 1 << 20);
+    for (int i = 0; i < 2000; i++) {
+        assert_int_equal(pubsub__buf_printf(&anchors, "- &a%d x\n", i), PUBSUB__BUF_OK);
+    }
+    assert_null(bridge_config_read("f", pubsub__buf_text(&anchors), anchors.len, NULL, &findings));
+    assert_int_equal(findings.count, 1);
+    assert_int_equal(findings.items[0].mark.line, 1001);
+    assert_string_equal(findings.items[0].text, "these are too many anchors (&name)");
+    bridge_findings_fini(&findings);
+    pubsub__buf_fini(&anchors);
+}
+
 static void test_config_findings_bound_the_file(void **state)
 {
     (void)state;
@@ -449,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_config_findings_of_secret_files),
         cmocka_unit_test(test_config_findings_are_bounded),
         cmocka_unit_test(test_config_findings_bound_aliases),
+        cmocka_unit_test(test_config_findings_bound_the_parser),
         cmocka_unit_test(test_config_findings_bound_the_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
