@@ -404,6 +404,10 @@ static bool prepare(publisher *self)
 {
     const bench_config *config = self->config;
     uint64_t most = config->batch < config->window || self->open ? config->batch : config->window;
+    uint64_t ahead = (config->backlog + config->publishers - 1) / config->publishers;
+    if (!self->open && self->subscribers > 0 && ahead < most) {
+        most = ahead; /* a batch waits until there is room for all of it */
+    }
     self->batch_max = (size_t)most;
     self->batch = pubsub__calloc(self->batch_max, sizeof(self->batch[0]));
     self->payloads = pubsub__calloc(self->batch_max, (size_t)config->size);

@@ -174,9 +174,16 @@ static void on_report(void *ctx, const pubsub_report *report)
 {
     reply_run *run = ctx;
     pubsub_message *request = report->token;
+    /* It would be so each time, and the command would run each time. */
+    bool for_good = report->outcome == PUBSUB_REJECTED && report->error != NULL &&
+                    !pubsub_err_is_retryable(report->error->code);
 
     run->open--;
     if (report->outcome == PUBSUB_ACCEPTED) {
+        (void)pubsub_message_ack(request);
+    } else if (for_good) {
+        cli_warn("an answer was refused, its request is done with: %s",
+                 pubsub_error_text(report->error));
         (void)pubsub_message_ack(request);
     } else {
         cli_warn("an answer was not delivered: %s",

@@ -36,6 +36,9 @@ static bool begins_new(const sub_run *run)
 static void on_subscribed(sub_run *run, sub_topic *topic, const pubsub_event *event)
 {
     bool first = !topic->subscribed;
+    const char *how = !first           ? ", again" /* what it missed is told by a gap */
+                      : event->resumed ? ", going on where it stood"
+                                       : "";
 
     if (first) {
         topic->subscribed = true;
@@ -45,8 +48,7 @@ static void on_subscribed(sub_run *run, sub_topic *topic, const pubsub_event *ev
         run->active_ns = pubsub__clock_mono_ns();
         run->within_ns = run->active_ns + (uint64_t)run->within_ms * 1000000;
     }
-    cli_verbose("subscribed to %s%s", topic->pattern,
-                event->resumed ? ", going on where it stood" : "");
+    cli_verbose("subscribed to %s%s", topic->pattern, how);
     if (first && begins_new(run) && !event->resumed && isatty(STDERR_FILENO) == 1 &&
         strcmp(run->setup.scheme, "local") == 0) {
         cli_verbose("only messages published from now on are shown; --from earliest shows those "

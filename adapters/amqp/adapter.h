@@ -72,7 +72,6 @@ struct amq_conn {
     amq_out out;
     unsigned char *in; /* what was read and is no whole frame yet */
     size_t in_len;
-    size_t in_cap;
     size_t parse_left; /* bytes behind the frame that is being handled */
     amqp_pool_t pool;  /* of the methods of one read */
     bool pooled;
@@ -83,7 +82,8 @@ struct amq_conn {
     uint32_t frame_max;
     uint16_t channel_max;
     uint16_t heartbeat_s;
-    bool blocked;           /* connection.blocked */
+    bool blocked; /* connection.blocked */
+    bool starved; /* something could not be written, so nothing is any more: it ends soon */
     amq_channel **channels; /* index: number - 1 */
     size_t channel_count;
 };
@@ -102,23 +102,27 @@ typedef enum amq_prepare {
     AMQ_PREPARE_CHANNEL = 1,
     AMQ_PREPARE_LOOK = 2, /* is there such an exchange? */
     AMQ_PREPARE_MAKE = 3,
-    AMQ_PREPARE_STREAM_LOOK = 4,
-    AMQ_PREPARE_STREAM_MAKE = 5,
-    AMQ_PREPARE_STREAM_BIND = 6,
-    AMQ_PREPARE_CONFIRMS = 7,
-    AMQ_PREPARE_SECOND = 8,
-    AMQ_READY = 9
+    AMQ_PREPARE_COMPARE = 4, /* is it of our type? */
+    AMQ_PREPARE_STREAM_LOOK = 5,
+    AMQ_PREPARE_STREAM_MAKE = 6,
+    AMQ_PREPARE_STREAM_BIND = 7,
+    AMQ_PREPARE_CONFIRMS = 8,
+    AMQ_PREPARE_SECOND = 9,
+    AMQ_READY = 10
 } amq_prepare;
 
 typedef struct amq_pub {
-    amq_slot *slots; /* a ring */
-    uint32_t size;   /* a power of two */
-    uint32_t window; /* most of them in use */
-    uint64_t first;  /* the oldest delivery tag without an answer */
-    uint64_t next;   /* the next one to be given */
-    uint64_t ids;    /* of the first tag of this channel: id = ids + tag */
+    amq_slot *slots;      /* a ring */
+    uint32_t size;        /* a power of two */
+    uint32_t window;      /* most of them in use */
+    uint64_t first;       /* the oldest delivery tag without an answer */
+    uint64_t next;        /* the next one to be given */
+    uint64_t first_ns;    /* since when it is the oldest */
+    uint64_t patience_ns; /* how long it may be; 0 = for ever */
+    uint64_t ids;         /* of the first tag of this channel: id = ids + tag */
     amq_prepare step;
     bool looked;              /* for what is being made: it was not there */
+    bool compared;            /* the broker closed the channel over it, which says nothing */
     pubsub_spi_outcome *done; /* outcomes of one read, told together */
     size_t done_count;
     pubsub_error full; /* why the broker refused some of them */
@@ -130,6 +134,11 @@ typedef struct amq_pub {
     uint64_t big_tag; /* 0: without a confirm */
     size_t big_at;
     uint16_t big_channel;
+    uint64_t cut_id; /* of the last one whose channel was closed before its end; 0 = none */
+    /* its channel was closed by the broker; 0 = it was not */
+    uint16_t early_code;
+    size_t early_len;
+    char early_text[AMQ_SHORT_MAX];
     /* the last topic and its routing key, because many messages have the same one */
     char topic[PUBSUB_TOPIC_MAX];
     size_t topic_len;
@@ -181,6 +190,7 @@ struct amq_sub {
     size_t waiting; /* answers */
     bool existed;
     bool absent; /* it was looked for and is not there */
+    bool keeps;  /* the queue `actual`, which the broker named, ends with this connection only */
     bool ever;
     bool no_ack;
     bool filter;
@@ -220,6 +230,7 @@ struct amq_self {
     const char *stream; /* NULL = none */
     bool mandatory;
     bool was_ready; /* it could publish, on some connection */
+    bool odd;       /* the exchange may be of another type than ours */
     bool closing;
     bool close_wanted;
     bool told_blocked;
@@ -253,10 +264,14 @@ void pubsub__amqp_conn_up(amq_conn *conn);
 void pubsub__amqp_conn_close(amq_conn *conn);
 /* Write what waits. Returns true when nothing waits any more. */
 bool pubsub__amqp_conn_flush(amq_conn *conn);
-/* Queue a method; memory that is short ends the connection. */
+/* Memory is short for what is to be sent: the connection ends, but not before the caller has returned. */
+void pubsub__amqp_no_memory(amq_conn *conn);
+/* Queue a method; memory that is short ends the connection later. */
 void pubsub__amqp_send(amq_conn *conn, uint16_t channel, amqp_method_number_t id, void *fields);
 amq_channel *pubsub__amqp_channel_open(amq_conn *conn);
 void pubsub__amqp_channel_close(amq_channel *channel);
+/* The broker closed it. False when that may not be. */
+bool pubsub__amqp_channel_closed(amq_channel *channel, const amqp_method_t *method);
 void pubsub__amqp_closed_say(amq_self *self);
 
 /* handshake.c */
@@ -276,11 +291,18 @@ void pubsub__amqp_pub_end(amq_self *self, const pubsub_error *err);
 void pubsub__amqp_pub_reset(amq_self *self);
 /* It was closed because of something published. */
 void pubsub__amqp_pub_refused(amq_self *self, const pubsub_error *why);
+/* The broker closed a channel in the middle of a body. RabbitMQ takes nothing else on it than the rest, not
+ * even the close-ok. False when that is not so; else the closing is handled at the body's end. */
+bool pubsub__amqp_pub_closed_early(amq_channel *channel, const amqp_channel_close_t *why);
+/* The channel without confirms was closed: what was on its way there is cut off. */
+void pubsub__amqp_pub_cut(amq_self *self, const pubsub_error *why);
 bool pubsub__amqp_pub_confirmed(amq_self *self, uint64_t tag, bool multiple, bool ack);
 /* Tell the outcomes that came together. */
 void pubsub__amqp_pub_tell(amq_self *self);
 void pubsub__amqp_pub_returned(amq_self *self, pubsub_bytes message_id);
 void pubsub__amqp_pub_writable(amq_self *self);
+/* For how long the oldest one has waited in vain beyond what is allowed, in ns; 0 = not yet. */
+uint64_t pubsub__amqp_pub_overdue(amq_self *self);
 bool pubsub__amqp_pub_init(amq_self *self, pubsub_error *err);
 void pubsub__amqp_pub_fini(amq_self *self);
 

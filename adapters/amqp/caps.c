@@ -59,6 +59,16 @@ const pubsub_option_row pubsub__amqp_option_rows[] = {
      .max = 65536,
      .default_text = "4096",
      .help = "most messages that wait for the broker's confirm"},
+    {.name = "confirm_timeout",
+     .adapter = "amqp",
+     .type = PUBSUB_OPTION_DURATION,
+     .scopes = C,
+     .min = 0,
+     .max = YEAR_MS,
+     .default_text = "60s",
+     .help = "a message without confirm for so long is unknown, and is sent again on a new "
+             "connection; 0 = "
+             "never"},
     TEXT("queue", C | S, 1, 255, NULL,
          "queue to consume from, instead of one made for the subscription; used as it is if it is "
          "there"),
@@ -135,8 +145,10 @@ static void with_names(pubsub_caps *out)
            PUBSUB_FEATURE_INNER_MULTI);
     REFUSE(out, "all consumers of a queue share its messages, whatever name they give",
            PUBSUB_FEATURE_DURABLE);
-    cell(out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
-         "all consumers of a queue share its messages, also those without a group");
+    cell(
+        out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
+        "all consumers of a queue share its messages, also those without a group; members may have "
+        "other patterns");
     cell(out, PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_NATIVE, "as far as the queue is durable");
 }
 
@@ -165,7 +177,8 @@ pubsub_err pubsub__amqp_caps(const pubsub_adapter_config *config, pubsub_caps *o
          "a queue of its own; patterns of an earlier use stay bound, what they bring is filtered");
     cell(out, PUBSUB_FEATURE_NACK_DELAY, PUBSUB_EMULATED, "while this client lives");
     cell(out, PUBSUB_FEATURE_ATTEMPTS, quorum ? PUBSUB_NATIVE : PUBSUB_EMULATED,
-         quorum ? "across crashes in durable queues" : "while this client lives");
+         quorum ? "across crashes in durable queues, with what a client had and not handled"
+                : "while this client lives");
     cell(out, PUBSUB_FEATURE_DEAD_LETTER, PUBSUB_EMULATED, "published by the client");
     cell(out, PUBSUB_FEATURE_KEY, PUBSUB_EMULATED, "the header pubsub-key");
     cell(out, PUBSUB_FEATURE_TOMBSTONE, PUBSUB_EMULATED, "the header pubsub-tombstone");

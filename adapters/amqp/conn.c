@@ -24,6 +24,9 @@ bool pubsub__amqp_conn_flush(amq_conn *conn)
     if (conn->transport == NULL || waits == 0) {
         return true;
     }
+    if (conn->starved) {
+        return false;
+    }
     pubsub_bytes slice = {conn->out.data + conn->out.at, waits};
     size_t taken = pubsub_transport_write(conn->transport, &slice, 1);
     conn->out.at += taken;
@@ -34,7 +37,13 @@ bool pubsub__amqp_conn_flush(amq_conn *conn)
     return taken == waits;
 }
 
-static void no_memory(amq_conn *conn)
+void pubsub__amqp_no_memory(amq_conn *conn)
+{
+    conn->starved = true;
+    pubsub_timer_start(conn->timer, 0);
+}
+
+static void starved(amq_conn *conn)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
     pubsub_error_set(&error, PUBSUB_ELOST, "no memory for what is to be sent");
@@ -43,9 +52,9 @@ static void no_memory(amq_conn *conn)
 
 void pubsub__amqp_send(amq_conn *conn, uint16_t channel, amqp_method_number_t id, void *fields)
 {
-    if (conn->transport != NULL &&
+    if (conn->transport != NULL && !conn->starved &&
         !pubsub__amqp_put_method(&conn->out, channel, id, fields, METHOD_ROOM)) {
-        no_memory(conn);
+        pubsub__amqp_no_memory(conn);
     }
 }
 
@@ -64,7 +73,7 @@ static amq_channel *find_channel(const amq_conn *conn, uint16_t number)
     return number == 0 || number > conn->channel_count ? NULL : conn->channels[number - 1];
 }
 
-static bool channel_closed_by_broker(amq_channel *channel, const amqp_method_t *method)
+bool pubsub__amqp_channel_closed(amq_channel *channel, const amqp_method_t *method)
 {
     amq_conn *conn = channel->conn;
     amqp_channel_close_ok_t ok = {0};
@@ -82,8 +91,12 @@ static bool channel_closed_by_broker(amq_channel *channel, const amqp_method_t *
 
 static bool channel_method(amq_channel *channel, const amqp_method_t *method)
 {
+    bool publishes = channel->conn == &channel->conn->self->pub_conn;
     if (method->id == AMQP_CHANNEL_CLOSE_METHOD) {
-        return channel_closed_by_broker(channel, method);
+        /* RabbitMQ may say it twice, and takes one answer only. */
+        return channel->state == AMQ_CHANNEL_FREE ||
+               (publishes && pubsub__amqp_pub_closed_early(channel, method->decoded)) ||
+               pubsub__amqp_channel_closed(channel, method);
     }
     if (channel->state == AMQ_CHANNEL_CLOSING || channel->state == AMQ_CHANNEL_FREE) {
         if (method->id == AMQP_CHANNEL_CLOSE_OK_METHOD) {
@@ -94,10 +107,31 @@ static bool channel_method(amq_channel *channel, const amqp_method_t *method)
     if (method->id == AMQP_CHANNEL_OPEN_OK_METHOD) {
         channel->state = AMQ_CHANNEL_OPEN;
     }
-    if (channel->conn == &channel->conn->self->pub_conn) {
+    if (publishes) {
         return pubsub__amqp_pub_method(channel, method);
     }
     return channel->sub == NULL || pubsub__amqp_sub_method(channel, method);
+}
+
+/* rabbitmq-c follows tables as deep as they go, on the stack: only where one belongs, and then in a small
+ * frame. What else has tables is not for a broker to say. */
+static bool may_be_decoded(const amq_conn *conn, amqp_method_number_t id)
+{
+    switch (id) {
+    case AMQP_CONNECTION_START_METHOD:
+        return conn->state == AMQ_STARTING;
+    case AMQP_CONNECTION_START_OK_METHOD:
+    case AMQP_EXCHANGE_DECLARE_METHOD:
+    case AMQP_EXCHANGE_BIND_METHOD:
+    case AMQP_EXCHANGE_UNBIND_METHOD:
+    case AMQP_QUEUE_DECLARE_METHOD:
+    case AMQP_QUEUE_BIND_METHOD:
+    case AMQP_QUEUE_UNBIND_METHOD:
+    case AMQP_BASIC_CONSUME_METHOD:
+        return false;
+    default:
+        return true;
+    }
 }
 
 static bool handle_method(amq_conn *conn, const amq_frame *frame)
@@ -111,6 +145,9 @@ static bool handle_method(amq_conn *conn, const amq_frame *frame)
     method.id = (amqp_method_number_t)frame->payload[0] << 24 |
                 (amqp_method_number_t)frame->payload[1] << 16 |
                 (amqp_method_number_t)frame->payload[2] << 8 | frame->payload[3];
+    if (!may_be_decoded(conn, method.id)) {
+        return false;
+    }
     if (!conn->pooled) {
         init_amqp_pool(&conn->pool, POOL_PAGE);
         conn->pooled = true;
@@ -186,13 +223,9 @@ static bool try_next_host(amq_conn *conn);
 static void *on_buffer(void *ctx, size_t *size)
 {
     amq_conn *conn = ctx;
-    if (conn->in == NULL) {
-        conn->in = pubsub__alloc(IN_SIZE);
-        conn->in_cap = conn->in == NULL ? 0 : IN_SIZE;
-    }
     /* A frame is at most half of it, so there is always room. */
-    *size = conn->in_cap - conn->in_len;
-    return conn->in == NULL ? NULL : conn->in + conn->in_len;
+    *size = IN_SIZE - conn->in_len;
+    return conn->in + conn->in_len;
 }
 
 static void on_data(void *ctx, void *bytes, size_t len)
@@ -218,9 +251,25 @@ static void on_opened(void *ctx)
     uint64_t now = pubsub_sink_now_ns(conn->self->sink);
     size_t hosts = pubsub_url_host_count(conn->self->config->url);
     pubsub__amqp_opened(conn);
-    if (hosts > conn->hosts_tried && conn->open_until_ns > now) { /* its share of the time */
+    if (hosts >= conn->hosts_tried && conn->open_until_ns > now &&
+        !conn->starved) { /* its share of the time */
         uint64_t share = (conn->open_until_ns - now) / (hosts - conn->hosts_tried + 1);
         pubsub_timer_start(conn->timer, (pubsub_duration_ms)(share / 1000000u) + 1);
+    }
+}
+
+/* A host took the connection and was given its time. */
+static void on_silence(amq_conn *conn)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_error_set(&error, PUBSUB_ECONNECT,
+                     conn->state == AMQ_STARTING
+                         ? "%.120s accepts connections and says nothing; is it a broker of AMQP "
+                           "0-9-1, is it the right port?"
+                         : "%.120s began to speak AMQP 0-9-1 and did not answer in time",
+                     pubsub_transport_peer(conn->transport));
+    if (!try_next_host(conn)) {
+        pubsub__amqp_conn_fail(conn, &error);
     }
 }
 
@@ -248,6 +297,34 @@ static const pubsub_transport_handlers handlers = {.opened = on_opened,
 
 /* ---- heartbeats ------------------------------------------------------------------------------- */
 
+/* A broker that is there and does not confirm: what it has is unknown, and goes out again. */
+static bool confirm_is_missing(amq_conn *conn)
+{
+    uint64_t waited = pubsub__amqp_pub_overdue(conn->self);
+    if (waited > 0) {
+        pubsub_error error = PUBSUB_ERROR_INIT;
+        pubsub_error_set(&error, PUBSUB_ELOST,
+                         "the broker did not confirm a message within %u s (amqp.confirm_timeout)",
+                         (unsigned)(waited / 1000000000u));
+        pubsub__amqp_conn_fail(conn, &error);
+    }
+    return waited > 0;
+}
+
+/* When to look again. */
+static pubsub_duration_ms look_after(const amq_conn *conn)
+{
+    const amq_pub *pub = &conn->self->pub;
+    pubsub_duration_ms next =
+        conn->heartbeat_s > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000;
+    pubsub_duration_ms patience = (pubsub_duration_ms)(pub->patience_ns / 4000000u);
+    if (conn == &conn->self->pub_conn) {
+        next = patience > 0 && patience < next ? patience : next;
+        next = pub->retry_ns != 0 && next > 50 ? 50 : next;
+    }
+    return next;
+}
+
 static void on_timer(void *ctx)
 {
     amq_conn *conn = ctx;
@@ -257,8 +334,12 @@ static void on_timer(void *ctx)
     if (conn->transport == NULL) {
         return;
     }
+    if (conn->starved) {
+        starved(conn);
+        return;
+    }
     if (conn->state < AMQ_PREPARING) {
-        (void)try_next_host(conn); /* else the core's time runs out */
+        on_silence(conn);
         return;
     }
     if (beat > 0 && now - conn->last_in_ns > 2 * beat) {
@@ -271,18 +352,17 @@ static void on_timer(void *ctx)
     }
     if (beat > 0 && now - conn->last_out_ns >= beat / 2 - beat / 8 &&
         pubsub__amqp_out_waits(&conn->out) == 0 && !pubsub__amqp_put_heartbeat(&conn->out)) {
-        no_memory(conn);
+        starved(conn);
+        return;
+    }
+    if (conn == &self->pub_conn && conn->state == AMQ_UP && confirm_is_missing(conn)) {
         return;
     }
     if (conn == &self->pub_conn && self->pub.retry_ns != 0 && now >= self->pub.retry_ns) {
         self->pub.retry_ns = 0;
         pubsub_sink_writable(self->sink);
     }
-    pubsub_duration_ms next = beat > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000;
-    if (self->pub.retry_ns != 0 && conn == &self->pub_conn && next > 50) {
-        next = 50;
-    }
-    pubsub_timer_start(conn->timer, next);
+    pubsub_timer_start(conn->timer, look_after(conn));
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -300,10 +380,17 @@ static pubsub_err open_transport(amq_conn *conn, pubsub_error *err)
                                         .tls_port = 5671,
                                         .timeout = (pubsub_duration_ms)(left / 1000000u) + 1,
                                         .write_max = WRITE_MAX};
-    conn->frame_max = AMQ_FRAME_MAX;
+    if (conn->in == NULL) {
+        conn->in = pubsub__alloc(IN_SIZE);
+    }
+    if (conn->in == NULL) {
+        conn->transport = NULL;
+        return pubsub_error_set(err, PUBSUB_ELOST, "no memory for a connection");
+    }
+    conn->frame_max = AMQ_FRAME_FIRST; /* until it is agreed */
     conn->in_len = 0;
     conn->out.at = conn->out.len = 0;
-    conn->blocked = false;
+    conn->blocked = conn->starved = false;
     conn->hosts_tried++;
     conn->transport = pubsub_sink_transport_open(conn->self->sink, &request, &handlers, conn, err);
     if (conn->transport == NULL) {
@@ -354,8 +441,7 @@ void pubsub__amqp_conn_up(amq_conn *conn)
 {
     conn->state = AMQ_UP;
     pubsub_transport_good(conn->transport);
-    pubsub_timer_start(conn->timer,
-                       conn->heartbeat_s > 0 ? (pubsub_duration_ms)conn->heartbeat_s * 500 : 60000);
+    pubsub_timer_start(conn->timer, conn->starved ? 0 : look_after(conn));
     pubsub_sink_link_up(conn->self->sink, conn->link);
 }
 
@@ -382,6 +468,10 @@ static void drop(amq_conn *conn, const pubsub_error *err)
     }
     if (conn == &self->pub_conn) {
         pubsub__amqp_pub_end(self, err);
+        return;
+    }
+    for (amq_sub *sub = self->subs; sub != NULL; sub = sub->next) {
+        sub->keeps = false;
     }
 }
 
@@ -484,7 +574,8 @@ void pubsub__amqp_conn_free(amq_conn *conn)
 
 static amq_channel *free_channel(amq_conn *conn)
 {
-    for (size_t i = 0; i < conn->channel_count; i++) {
+    /* There may be more than this broker allows: of an earlier connection. */
+    for (size_t i = 0; i < conn->channel_count && i < conn->channel_max; i++) {
         if (conn->channels[i]->state == AMQ_CHANNEL_FREE && conn->channels[i]->sub == NULL) {
             return conn->channels[i];
         }

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -250,10 +251,18 @@ static void put_string(writer *to, pubsub_bytes text)
     put(to, "\"", 1);
 }
 
-static void put_float(writer *to, double value, int digits)
+static void put_float(writer *to, double value, int digits, bool json)
 {
     char text[40];
-    put(to, text, (size_t)snprintf(text, sizeof(text), "%.*g", digits, value));
+    int len = snprintf(text, sizeof(text), "%.*g", digits, value);
+    if (json && !isfinite(value)) {
+        put(to, "null", 4);
+        return;
+    }
+    for (int i = 0; i < len; i++) { /* a program may have a locale with another point */
+        text[i] = text[i] == ',' ? '.' : text[i];
+    }
+    put(to, text, (size_t)len);
 }
 
 static void put_decimal(writer *to, const amq_field *field)
@@ -265,7 +274,7 @@ static void put_decimal(writer *to, const amq_field *field)
         (size_t)snprintf(text, sizeof(text), "%" PRId64 "e-%u", signed_of(&value), at[0]));
 }
 
-static void put_scalar(writer *to, const amq_field *field)
+static void put_scalar(writer *to, const amq_field *field, bool json)
 {
     char text[32];
     int64_t value = 0;
@@ -286,13 +295,13 @@ static void put_scalar(writer *to, const amq_field *field)
     case AMQP_FIELD_KIND_F32: {
         uint32_t half = (uint32_t)unsigned_of(field);
         memcpy(&f32, &half, sizeof(f32));
-        put_float(to, (double)f32, 9);
+        put_float(to, (double)f32, 9, json);
         break;
     }
     case AMQP_FIELD_KIND_F64:
         bits = unsigned_of(field);
         memcpy(&f64, &bits, sizeof(f64));
-        put_float(to, f64, 17);
+        put_float(to, f64, 17, json);
         break;
     case AMQP_FIELD_KIND_DECIMAL:
         put_decimal(to, field);
@@ -335,7 +344,7 @@ static void put_value(writer *to, const amq_field *field, int depth)
     } else if (field->kind == AMQP_FIELD_KIND_TABLE || field->kind == AMQP_FIELD_KIND_ARRAY) {
         put_nested(to, field, depth);
     } else {
-        put_scalar(to, field);
+        put_scalar(to, field, depth > 0);
     }
 }
 

@@ -16,7 +16,9 @@ void pubsub__amqp_opened(amq_conn *conn)
     static const unsigned char greeting[8] = {'A', 'M', 'Q', 'P', 0, 0, 9, 1};
     conn->state = AMQ_STARTING;
     conn->last_in_ns = conn->last_out_ns = pubsub_sink_now_ns(conn->self->sink);
-    (void)pubsub__amqp_put_raw(&conn->out, greeting, sizeof(greeting));
+    if (!pubsub__amqp_put_raw(&conn->out, greeting, sizeof(greeting))) {
+        pubsub__amqp_no_memory(conn);
+    }
 }
 
 static const char *text_option(const amq_self *self, const char *name, const char *otherwise)

@@ -73,6 +73,7 @@ static void go_on(amq_self *self, amq_prepare step)
         break;
     case AMQ_PREPARE_LOOK:
     case AMQ_PREPARE_MAKE:
+    case AMQ_PREPARE_COMPARE:
         declare_exchange(self, step == AMQ_PREPARE_LOOK);
         break;
     case AMQ_PREPARE_STREAM_LOOK:
@@ -115,7 +116,7 @@ void pubsub__amqp_pub_begin(amq_self *self)
         return;
     }
     self->pub.step = AMQ_PREPARE_CHANNEL;
-    self->pub.looked = false;
+    self->pub.looked = self->pub.compared = false;
 }
 
 /* ---- answers ---------------------------------------------------------------------------------- */
@@ -134,12 +135,48 @@ static bool make_it(amq_self *self, amq_prepare looked, int reply_code)
     return true;
 }
 
+static bool holds(amqp_bytes_t text, const char *part)
+{
+    size_t len = strlen(part);
+    for (size_t at = 0; at + len <= text.len; at++) {
+        if (memcmp((const char *)text.bytes + at, part, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is there is of another type, where ours would mean something else: patterns that match nothing, or
+ * are not looked at. Other types are somebody's own; and who may not declare cannot compare. */
+static void compared(amq_self *self, const amqp_channel_close_t *why)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    bool differs = why->reply_code == AMQP_PRECONDITION_FAILED &&
+                   holds(why->reply_text, "arg 'type'") &&
+                   (holds(why->reply_text, "current is 'topic'") ||
+                    holds(why->reply_text, "current is 'direct'") ||
+                    holds(why->reply_text, "current is 'fanout'"));
+    if (differs) {
+        pubsub__amqp_explain(&error, PUBSUB_EOPTION, why->reply_code, why->reply_text,
+                             "amqp.exchange_type is not that of the exchange");
+        pubsub__amqp_conn_fail(&self->pub_conn, &error);
+        return;
+    }
+    self->odd = true;
+    self->pub.compared = true;
+    open_channel(self, CONFIRMED);
+}
+
 static void first_closed(amq_self *self, const amqp_channel_close_t *why)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
     amq_prepare step = self->pub.step;
     const char *what = step == AMQ_READY ? "the broker refuses a message" : "cannot publish";
     if (make_it(self, step, why->reply_code)) {
+        return;
+    }
+    if (step == AMQ_PREPARE_COMPARE) {
+        compared(self, why);
         return;
     }
     pubsub__amqp_explain(&error, pubsub__amqp_code(why->reply_code), why->reply_code,
@@ -164,6 +201,7 @@ static void second_closed(amq_self *self, const amqp_channel_close_t *why)
     pubsub__amqp_explain(&error, pubsub__amqp_code(why->reply_code), why->reply_code,
                          why->reply_text, "the broker refuses a message of qos 0");
     pubsub_sink_error(self->sink, NULL, &error);
+    pubsub__amqp_pub_cut(self, &error);
     if (self->pub.step == AMQ_READY) {
         self->pub.step = AMQ_PREPARE_SECOND;
     }
@@ -176,6 +214,9 @@ static void first_open(amq_self *self)
     if (pub->looked) {
         pub->looked = false;
         go_on(self, pub->step == AMQ_PREPARE_LOOK ? AMQ_PREPARE_MAKE : AMQ_PREPARE_STREAM_MAKE);
+    } else if (pub->compared) {
+        pub->compared = false;
+        go_on(self, AMQ_PREPARE_STREAM_LOOK);
     } else {
         /* again, after something was refused: the rest is there */
         go_on(self,
@@ -183,11 +224,21 @@ static void first_open(amq_self *self)
     }
 }
 
+/* Of the one that every broker has the type is known. */
+static bool is_default(const amq_self *self)
+{
+    return strcmp(self->exchange, "amq.topic") == 0 && strcmp(self->exchange_type, "topic") == 0;
+}
+
 static void declared(amq_self *self)
 {
     switch (self->pub.step) {
     case AMQ_PREPARE_LOOK:
+        go_on(self, is_default(self) ? AMQ_PREPARE_STREAM_LOOK : AMQ_PREPARE_COMPARE);
+        break;
     case AMQ_PREPARE_MAKE:
+    case AMQ_PREPARE_COMPARE:
+        self->odd = false;
         go_on(self, AMQ_PREPARE_STREAM_LOOK);
         break;
     case AMQ_PREPARE_STREAM_LOOK:

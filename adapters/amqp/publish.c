@@ -23,7 +23,10 @@ bool pubsub__amqp_pub_init(amq_self *self, pubsub_error *err)
 {
     amq_pub *pub = &self->pub;
     int64_t window = 1;
+    int64_t patience = 0;
     (void)pubsub_options_int(self->config->options, "amqp.window", &window);
+    (void)pubsub_options_int(self->config->options, "amqp.confirm_timeout", &patience);
+    pub->patience_ns = (uint64_t)patience * 1000000u;
     pub->window = (uint32_t)window;
     pub->size = 1;
     while (pub->size < pub->window) {
@@ -109,12 +112,24 @@ bool pubsub__amqp_pub_confirmed(amq_self *self, uint64_t tag, bool multiple, boo
     }
     while (pub->first < pub->next && slot(pub, pub->first)->publish == NULL) {
         pub->first++;
+        pub->first_ns = pubsub_sink_now_ns(self->sink);
     }
     if (pub->starved && pub->retry_ns == 0) {
         pub->starved = false;
         pubsub_sink_writable(self->sink);
     }
     return true;
+}
+
+uint64_t pubsub__amqp_pub_overdue(amq_self *self)
+{
+    amq_pub *pub = &self->pub;
+    uint64_t now = pubsub_sink_now_ns(self->sink);
+    if (pub->first == pub->next || self->pub_conn.blocked || pub->big != NULL) {
+        pub->first_ns = now; /* not the broker's turn */
+    }
+    uint64_t waited = now - pub->first_ns;
+    return pub->patience_ns > 0 && waited > pub->patience_ns ? waited : 0;
 }
 
 void pubsub__amqp_pub_returned(amq_self *self, pubsub_bytes message_id)
@@ -136,14 +151,12 @@ static size_t in_flight(amq_pub *pub)
     return count;
 }
 
-/* Everything without an answer ends. One whose body is not complete never reaches anybody. */
+/* Everything without an answer ends. One whose body is not complete never reaches anybody; that of the
+ * channel without confirms goes on. */
 static void give_up(amq_self *self, pubsub_outcome outcome, uint32_t flags,
                     const pubsub_error *error)
 {
     amq_pub *pub = &self->pub;
-    if (pub->big != NULL && pub->big_tag == 0) {
-        done(self, pub->big, PUBSUB_NOT_SENT, PUBSUB_CONFIRM_NONE, 0, error);
-    }
     for (uint64_t tag = pub->first; tag < pub->next; tag++) {
         amq_slot *at = slot(pub, tag);
         if (at->publish != NULL) {
@@ -153,9 +166,49 @@ static void give_up(amq_self *self, pubsub_outcome outcome, uint32_t flags,
             at->publish = NULL;
         }
     }
-    pub->big = NULL;
+    pub->big = pub->big_tag == 0 ? pub->big : NULL;
     pubsub__amqp_pub_tell(self);
     pub->first = pub->next;
+}
+
+void pubsub__amqp_pub_cut(amq_self *self, const pubsub_error *why)
+{
+    amq_pub *pub = &self->pub;
+    pubsub_error error = *why;
+    if (pub->big == NULL || pub->big_tag != 0) {
+        return;
+    }
+    /* It may be the one that is refused: then it is again. */
+    bool again = pub->cut_id != pub->big->id;
+    pub->cut_id = pub->big->id;
+    error.code = again ? PUBSUB_ELOST : why->code;
+    done(self, pub->big, again ? PUBSUB_NOT_SENT : PUBSUB_REJECTED, PUBSUB_CONFIRM_NONE,
+         again ? 0 : PUBSUB_OUTCOME_FINAL, &error);
+    pub->big = NULL;
+    pubsub__amqp_pub_tell(self);
+}
+
+bool pubsub__amqp_pub_closed_early(amq_channel *channel, const amqp_channel_close_t *why)
+{
+    amq_pub *pub = &channel->conn->self->pub;
+    size_t len = why->reply_text.len < AMQ_SHORT_MAX ? why->reply_text.len : AMQ_SHORT_MAX;
+    if (pub->big == NULL || pub->big_channel != channel->number) {
+        return false;
+    }
+    pub->early_code = why->reply_code;
+    pub->early_len = len;
+    memcpy(pub->early_text, len > 0 ? why->reply_text.bytes : "", len);
+    return true;
+}
+
+/* The body is complete: now the channel may be closed as the broker wished. */
+static void close_now(amq_self *self)
+{
+    amq_pub *pub = &self->pub;
+    amqp_channel_close_t why = {pub->early_code, {pub->early_len, pub->early_text}, 0, 0};
+    amqp_method_t method = {AMQP_CHANNEL_CLOSE_METHOD, &why};
+    pub->early_code = 0;
+    (void)pubsub__amqp_channel_closed(self->pub_conn.channels[pub->big_channel - 1], &method);
 }
 
 void pubsub__amqp_pub_end(amq_self *self, const pubsub_error *err)
@@ -164,7 +217,12 @@ void pubsub__amqp_pub_end(amq_self *self, const pubsub_error *err)
     pubsub_error_set(&error, PUBSUB_ELOST, "no answer of the broker: %.200s",
                      pubsub_error_text(err));
     pubsub__amqp_pub_tell(self);
+    if (self->pub.big != NULL && self->pub.big_tag == 0) {
+        done(self, self->pub.big, PUBSUB_NOT_SENT, PUBSUB_CONFIRM_NONE, 0, &error);
+        self->pub.big = NULL;
+    }
     give_up(self, PUBSUB_UNKNOWN, 0, &error);
+    self->pub.early_code = 0;
     self->pub.step = AMQ_PREPARE_NONE;
     self->pub.careful = 0;
     self->pub.retry_ns = 0;
@@ -214,6 +272,7 @@ static bool send_big(amq_self *self)
         size_t len = left < body_max(conn) ? left : body_max(conn);
         if (!pubsub__amqp_put_body(&conn->out, pub->big_channel,
                                    (const char *)publish->pub.payload.data + pub->big_at, len)) {
+            pubsub__amqp_no_memory(conn);
             return false;
         }
         pub->big_at += len;
@@ -238,6 +297,9 @@ static void big_done(amq_self *self)
 void pubsub__amqp_pub_writable(amq_self *self)
 {
     (void)send_big(self);
+    if (self->pub.early_code != 0 && self->pub.big_at == self->pub.big->pub.payload.len) {
+        close_now(self);
+    }
     big_done(self);
     pubsub__amqp_pub_tell(self);
     if (self->pub.big == NULL) {
@@ -319,7 +381,7 @@ static void put_body(amq_self *self, pubsub_spi_publish *publish, uint16_t chann
     big_done(self);
 }
 
-/* Take one. False when it could not be: memory is short and the connection is gone. */
+/* Take one. False when it could not be: memory is short. */
 static bool submit_one(amq_self *self, pubsub_spi_publish *publish, uint64_t wall_ns)
 {
     amq_pub *pub = &self->pub;
@@ -339,13 +401,13 @@ static bool submit_one(amq_self *self, pubsub_spi_publish *publish, uint64_t wal
         return true;
     }
     if (!encode(self, publish, channel, wall_ns, room)) {
-        pubsub_error_set(&error, PUBSUB_ELOST, "no memory for what is to be sent");
-        pubsub__amqp_conn_fail(conn, &error);
+        pubsub__amqp_no_memory(conn);
         return false;
     }
     uint64_t tag = 0;
     if (channel == CONFIRMED) {
         tag = pub->next++;
+        pub->first_ns = tag == pub->first ? pubsub_sink_now_ns(self->sink) : pub->first_ns;
         *slot(pub, tag) = (amq_slot){publish, false};
     }
     put_body(self, publish, channel, tag);
@@ -357,8 +419,8 @@ static bool has_room(amq_self *self, const pubsub_spi_publish *publish)
     amq_pub *pub = &self->pub;
     amq_conn *conn = &self->pub_conn;
     uint64_t window = pub->careful > 0 ? 1 : pub->window;
-    if (conn->state != AMQ_UP || pub->step != AMQ_READY || conn->blocked || pub->big != NULL ||
-        (publish->pub.qos > 0 && pub->next - pub->first >= window)) {
+    if (conn->state != AMQ_UP || pub->step != AMQ_READY || conn->blocked || conn->starved ||
+        pub->big != NULL || (publish->pub.qos > 0 && pub->next - pub->first >= window)) {
         return false;
     }
     size_t waits = pubsub__amqp_out_waits(&conn->out);

@@ -8,6 +8,8 @@
 
 #define GROUP_PREFIX "pubsub.g."
 #define DURABLE_PREFIX "pubsub.d."
+/* An exclusive queue whose subscription was refused would fill up until the connection ends. */
+#define UNUSED_MS 60000
 
 static pubsub_err set_name(amq_queue *queue, const char *prefix, const char *name,
                            pubsub_error *err)
@@ -93,7 +95,7 @@ pubsub_err pubsub__amqp_queue(const amq_self *self, const pubsub_subscribe_reque
     }
     if (!durable && request->group[0] == '\0') {
         out->exclusive = true;
-        out->expires_ms = 0;
+        out->expires_ms = UNUSED_MS;
         return PUBSUB_OK;
     }
     out->own = out->named = out->durable = true;

@@ -74,14 +74,19 @@ static void leave_channel(amq_sub *sub)
 
 static void refuse(amq_sub *sub, const pubsub_error *error)
 {
+    pubsub_error lost = *error;
     /* What was ours comes back to us as soon as the broker has noticed that the old connection is gone, or has
-     * recovered the queue, which it says not to find until then, nor to be able to make. */
-    bool comes_back = error->code == PUBSUB_EBUSY ||
-                      (error->code == PUBSUB_ENOTFOUND &&
-                       (sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE));
+     * recovered the queue, which it says not to find until then, nor to be able to make; a stream it finds
+     * a moment before it can be read. */
+    bool missing =
+        error->code == PUBSUB_ENOTFOUND
+            ? sub->step == AMQ_STEP_LOOK || sub->step == AMQ_STEP_DECLARE
+            : sub->queue.stream && sub->step == AMQ_STEP_CONSUME && error->code == PUBSUB_EREJECTED;
+    bool comes_back = sub->ever && (missing || error->code == PUBSUB_EBUSY);
     leave_channel(sub);
-    if (sub->ever && comes_back) {
-        pubsub_sink_lost(sub->self->sink, sub->spi, error);
+    if (comes_back) {
+        lost.code = missing ? PUBSUB_ELOST : lost.code; /* else it would be final */
+        pubsub_sink_lost(sub->self->sink, sub->spi, &lost);
     } else {
         pubsub_sink_subscribed(sub->self->sink, sub->spi, NULL, error);
     }
@@ -91,7 +96,8 @@ static void refuse(amq_sub *sub, const pubsub_error *error)
 
 static pubsub_bytes queue_name(const amq_sub *sub)
 {
-    return is_plain(sub) ? sub->spi->request.patterns[sub->at] : pubsub_bytes_of(sub->queue.name);
+    return is_plain(sub) ? sub->spi->request.patterns[sub->at]
+                         : pubsub_bytes_of(sub->keeps ? sub->actual : sub->queue.name);
 }
 
 static void go_on(amq_sub *sub, amq_step step);
@@ -119,7 +125,7 @@ static void bind_all(amq_sub *sub)
     /* A durable queue may have messages of patterns its user had before; a stream has everything. What is
      * in a queue of the caller's name is meant for its consumers, whoever bound it. */
     sub->filter = filter || sub->spi->request.durable[0] != '\0' || sub->queue.stream ||
-                  strcmp(sub->self->exchange_type, "topic") != 0;
+                  strcmp(sub->self->exchange_type, "topic") != 0 || sub->self->odd;
 }
 
 static void put_offset(const amq_sub *sub, amqp_table_entry_t *entry)
@@ -172,11 +178,15 @@ static void answer(amq_sub *sub)
     static const char made_anew[] = "the queue was gone and was made anew";
     static const char exclusive[] = "reconnected: the broker kept nothing meanwhile";
     static const char no_acks[] = "reconnected: what was on its way without acks is lost";
+    static const char nowhere[] = "reconnected: nothing had come of the stream yet to go on behind";
     const amq_queue *queue = &sub->queue;
-    bool kept = queue->named && sub->existed;
-    bool loses = sub->ever && (!kept || sub->no_ack) && !queue->stream;
+    bool kept = sub->existed;
+    bool starts_anew =
+        sub->spi->delivered.adapter == NULL && sub->spi->request.from.kind == PUBSUB_FROM_NEW;
+    bool loses = sub->ever && (queue->stream ? starts_anew : !kept || sub->no_ack);
     bool weak = sub->spi->request.qos == PUBSUB_AT_MOST_ONCE; /* streams want acks all the same */
-    pubsub_gap gap = {kept               ? no_acks
+    pubsub_gap gap = {queue->stream      ? nowhere
+                      : kept             ? no_acks
                       : queue->exclusive ? exclusive
                                          : made_anew,
                       PUBSUB_POSITION_NONE, PUBSUB_POSITION_NONE, 0};
@@ -228,7 +238,8 @@ static void open_channel(amq_sub *sub)
     sub->channel = pubsub__amqp_channel_open(conn);
     if (sub->channel == NULL) {
         pubsub_error_set(&error, PUBSUB_EFULL,
-                         "the broker allows %u channels, so as many subscriptions",
+                         "the broker allows %u channels, so as many subscriptions of a client; use "
+                         "patterns or a further client, or raise its channel_max",
                          (unsigned)conn->channel_max);
         refuse(sub, &error);
         return;
@@ -246,6 +257,8 @@ static void declared(amq_sub *sub, const amqp_queue_declare_ok_t *ok)
     sub->actual[len] = '\0';
     bool looked = sub->step == AMQ_STEP_LOOK;
     sub->existed = looked || (sub->existed && !sub->absent);
+    sub->keeps = !sub->self->naming.plain && sub->queue.exclusive && !sub->queue.named &&
+                 sub->queue.name[0] == '\0';
     if (looked && takes_alone(sub) && ok->consumer_count > 0) {
         pubsub_error_set(&error, PUBSUB_EBUSY, "'%.80s' is in use by another client",
                          sub->spi->request.durable);
@@ -298,6 +311,7 @@ static void closed(amq_sub *sub, const amqp_channel_close_t *why)
     sub->channel = NULL;
     if (sub->step == AMQ_STEP_LOOK && why->reply_code == AMQP_NOT_FOUND) {
         sub->absent = true;
+        sub->keeps = false;
         open_channel(sub);
         return;
     }
@@ -344,7 +358,8 @@ bool pubsub__amqp_sub_method(amq_channel *channel, const amqp_method_t *method)
     case AMQP_BASIC_DELIVER_METHOD:
         return pubsub__amqp_deliver(channel, method->decoded);
     case AMQP_CHANNEL_OPEN_OK_METHOD:
-        go_on(sub, sub->queue.named && !sub->absent ? AMQ_STEP_LOOK : AMQ_STEP_DECLARE);
+        go_on(sub,
+              (sub->queue.named || sub->keeps) && !sub->absent ? AMQ_STEP_LOOK : AMQ_STEP_DECLARE);
         return true;
     case AMQP_QUEUE_DECLARE_OK_METHOD:
         declared(sub, method->decoded);

@@ -17,6 +17,8 @@
 #define AMQ_FRAME_MIN 4096u
 /* What we offer; RabbitMQ's own default. */
 #define AMQ_FRAME_MAX 131072u
+/* What a peer may send before that is agreed: 4,096 by the same section, twice that is taken. */
+#define AMQ_FRAME_FIRST (2 * AMQ_FRAME_MIN)
 /* The longest short string. */
 #define AMQ_SHORT_MAX 255u
 

@@ -25,6 +25,9 @@ typedef struct redis_channel redis_channel;
 typedef struct redis_op redis_op;
 typedef struct redis_topic redis_topic;
 
+/* Most commands on main that wait for their answers before publishing, and looking after groups, does. */
+enum { REDIS_IN_FLIGHT_MAX = 32768 };
+
 /* Keys and channels of our own begin with this; no pattern matches them. */
 #define REDIS_KEY_RETAINED "pubsub.retained" /* pub/sub: hash topic -> payload */
 #define REDIS_KEY_LAST                                                                             \
@@ -68,7 +71,7 @@ struct redis_channel {
 
 /* A command on main whose answer a subscription waits for; outlives it. */
 struct redis_op {
-    redis_op *next;
+    redis_op *next, *prev;
     redis_self *self;
     redis_sub *sub; /* NULL = it is gone */
     void (*fn)(redis_op *op, const redis_reply *reply);
@@ -96,6 +99,7 @@ struct redis_topic {
     bool ready;           /* it can be read: its group is there, its beginning is known */
     bool fresh;           /* what was gone before its group began is no loss */
     bool late;            /* appeared after the subscription: counts from its first message */
+    bool told;            /* that it cannot be read now, because its group cannot be made */
 };
 
 typedef enum redis_stage {
@@ -143,10 +147,13 @@ struct redis_sub {
     redis_stage stage;
     bool wild;
     char *group;    /* NULL = a plain reader */
-    char *consumer; /* its name in the group */
-    char *lock;     /* key of the durable name's holder, NULL = none */
-    char *token;    /* what we write there */
-    char *meta;     /* key of what is known of the group */
+    char *consumer; /* its name in the group, another one at each beginning */
+    char *former;   /* the one before, NULL = none */
+    bool used;      /* `consumer` has read */
+    unsigned names;
+    char *lock;  /* key of the durable name's holder, NULL = none */
+    char *token; /* what we write there */
+    char *meta;  /* key of what is known of the group */
     pubsub_timer *timer;
     redis_topic *topics;
     size_t topic_count, topic_cap;
@@ -187,6 +194,7 @@ struct redis_self {
     char *name; /* owned: of connections and consumers */
     pubsub_duration_ms keep_alive;
     pubsub_duration_ms lease;
+    bool wants_master; /* it changes something, so replicas among the hosts are of no use */
     uint64_t max_len;
     redis_link *links;
     redis_link *main, *hub;
@@ -200,6 +208,7 @@ struct redis_self {
     pubsub_timer *timer;
     size_t in_flight; /* publishes without an answer */
     bool alone;       /* the one that is in flight has to be the only one */
+    bool held_back;   /* submit had to leave some to the core */
     bool begun;       /* some of the present MULTI was sent */
     pubsub_spi_outcome outcomes[256];
     pubsub_error errors[256];
@@ -255,7 +264,11 @@ void pubsub__redis_ops_leave(redis_sub *sub);
 /* publish.c */
 size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
 void pubsub__redis_outcomes(redis_self *self);
+/* Answers came: go on with what submit has left, where no outcome says so. */
+void pubsub__redis_go_on(redis_self *self);
 void pubsub__redis_on_timer(void *ctx);
+/* The next server may be another one, or empty: topics are entered in its registry anew. */
+void pubsub__redis_forget_topics(redis_self *self);
 
 /* subscribe.c: for both */
 void pubsub__redis_subscribe(void *ctx, pubsub_spi_subscription *subscription);

@@ -102,9 +102,9 @@ static void tell(redis_self *self, redis_channel *channel, const pubsub_error *e
 {
     if (channel == self->announcements) {
         for (redis_sub *sub = self->subs; sub != NULL; sub = sub->next) {
-            if (sub->stage == REDIS_STAGE_HUB && err != NULL) {
+            if (err != NULL && sub->listening) { /* also one that reads: new topics would pass it */
                 pubsub__redis_refuse(sub, err);
-            } else {
+            } else if (err == NULL) {
                 pubsub__redis_stream_hub(sub);
             }
         }
@@ -183,8 +183,9 @@ redis_channel *pubsub__redis_channel_join(redis_self *self, bool glob, const cha
         channel->subs = subs;
         channel->sub_cap = cap;
     }
-    bool first = channel->refs == 0;
-    if (first && !ask(self, channel, false)) {
+    /* Also one that was refused: its users are about to leave, and this one wants its own answer. */
+    bool asks = channel->refs == 0 || (!channel->confirmed && channel->asked == 0);
+    if (asks && !ask(self, channel, false)) {
         return NULL;
     }
     channel->refs++;

@@ -375,7 +375,7 @@ void pubsub__redis_pubsub_confirmed(redis_sub *sub, const pubsub_error *err)
         return;
     }
     for (size_t i = 0; i < sub->spi->request.pattern_count; i++) {
-        if (!sub->channels[i]->confirmed) {
+        if (sub->channels[i] == NULL || !sub->channels[i]->confirmed) {
             return;
         }
     }

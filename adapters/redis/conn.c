@@ -35,6 +35,9 @@ struct redis_conn {
     uint64_t pinged_ns; /* 0 = no PING is on its way */
     pubsub_duration_ms patience;
     bool up, subscriber, ending, over;
+    bool is_master; /* as it says itself */
+    bool leaving;   /* a replica, to be left as soon as it has answered what it owes */
+    size_t owed;
     unsigned depth; /* inside its own handlers: freed behind them */
     bool freed;
 };
@@ -163,13 +166,37 @@ static void on_id(void *ctx, const redis_reply *reply, bool sent)
     conn->id = (uint64_t)pubsub__redis_int(reply, 0);
 }
 
+static void no_use(const redis_conn *conn, pubsub_error *err)
+{
+    pubsub_error_set(err, PUBSUB_ECONNECT,
+                     "%.100s is a replica and takes no changes: the next host is asked",
+                     pubsub_transport_peer(conn->transport));
+}
+
+/* What it is, of HELLO. Where that is not allowed, or the server older than version 6, the first change tells;
+ * then the next connection begins with the next host, because nobody called this one good. */
+static void on_role(void *ctx, const redis_reply *reply, bool sent)
+{
+    redis_conn *conn = ctx;
+    const redis_reply *role = pubsub__redis_find(reply, "role");
+    (void)sent;
+    conn->is_master = pubsub__redis_is_text(role, "master");
+    if (pubsub__redis_is_text(role, "replica") || pubsub__redis_is_text(role, "slave")) {
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        no_use(conn, &err);
+        fail(conn, &err);
+    }
+}
+
 static void on_ready(void *ctx, const redis_reply *reply, bool sent)
 {
     redis_conn *conn = ctx;
     on_greeting(ctx, reply, sent);
     if (reply != NULL && !conn->over) {
         conn->up = true;
-        pubsub_transport_good(conn->transport);
+        if (!conn->setup.master || conn->is_master) {
+            pubsub_transport_good(conn->transport);
+        }
         conn->setup.events->up(conn->setup.ctx);
     }
 }
@@ -190,6 +217,9 @@ static void on_opened(void *ctx)
     if (ok && setup->database != 0) {
         ok = pubsub__redis_conn_say(conn, on_greeting, conn, "SELECT", database, NULL);
     }
+    if (ok && setup->master) {
+        ok = pubsub__redis_conn_say(conn, on_role, conn, "HELLO", "2", NULL);
+    }
     ok = ok && pubsub__redis_conn_say(conn, NULL, NULL, "CLIENT", "SETNAME", setup->name, NULL) &&
          pubsub__redis_conn_say(conn, on_id, conn, "CLIENT", "ID", NULL) &&
          pubsub__redis_conn_say(conn, on_ready, conn, "PING", NULL);
@@ -204,12 +234,47 @@ static void on_opened(void *ctx)
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
 
-/* In subscriber mode messages come between the answers. */
+/* In subscriber mode messages come between the answers. The server leaves that mode with the last channel,
+ * and then answers PING as it does anybody. */
 static bool is_push(const redis_reply *reply)
 {
     const redis_reply *kind = pubsub__redis_at(reply, 0);
     return pubsub__redis_is_text(kind, "message") || pubsub__redis_is_text(kind, "pmessage") ||
-           pubsub__redis_is_text(kind, "pong");
+           pubsub__redis_is_text(kind, "pong") || pubsub__redis_is_text(reply, "PONG");
+}
+
+const redis_reply pubsub__redis_replica = {REDIS_ERROR, 8, {.text = "READONLY"}};
+
+static bool is_readonly(const redis_reply *reply)
+{
+    static const char word[] = "READONLY";
+    if (reply->type != REDIS_ERROR) {
+        return false;
+    }
+    const char *text = reply->as.text; /* alone, of an EXEC, of a script before version 7 */
+    bool inside =
+        strncmp(text, "EXECABORT ", 10) == 0 || strncmp(text, "ERR Error running", 17) == 0;
+    return strncmp(text, word, sizeof(word) - 1) == 0 || (inside && strstr(text, word) != NULL);
+}
+
+/* What was sent before a server turned out to be a replica is refused or answered like the rest, so that
+ * nothing is unknown that need not be; then it is left. */
+static void answer_one(redis_conn *conn, const waiting *one, const redis_reply *reply)
+{
+    conn->owed -= conn->owed > 0 ? 1 : 0;
+    if (conn->setup.movable && is_readonly(reply)) {
+        conn->owed = conn->leaving ? conn->owed : conn->ring_count;
+        conn->leaving = true;
+        reply = &pubsub__redis_replica;
+    }
+    if (one->fn != NULL) {
+        one->fn(one->ctx, reply, true);
+    }
+    if (conn->leaving && conn->owed == 0 && !conn->over) {
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        no_use(conn, &err);
+        conn->setup.events->replica(conn->setup.ctx, &err);
+    }
 }
 
 static void answer(redis_conn *conn, const redis_reply *reply)
@@ -218,9 +283,7 @@ static void answer(redis_conn *conn, const redis_reply *reply)
     if (conn->subscriber && is_push(reply)) {
         conn->setup.events->push(conn->setup.ctx, reply);
     } else if (pop(conn, &one)) {
-        if (one.fn != NULL) {
-            one.fn(one.ctx, reply, true);
-        }
+        answer_one(conn, &one, reply);
     } else {
         pubsub_error err = PUBSUB_ERROR_INIT;
         if (pubsub__redis_error(reply, &err) == PUBSUB_OK) { /* "too many clients" comes unasked */
@@ -230,23 +293,41 @@ static void answer(redis_conn *conn, const redis_reply *reply)
     }
 }
 
-static void take_slice(redis_conn *conn, const char *bytes, size_t len)
+/* Returns how much of it was used: a subscriber gets the rest of what hiredis has read back behind each reply,
+ * because messages need no hiredis. */
+static size_t take_slice(redis_conn *conn, const char *bytes, size_t len)
 {
     const char *bad = NULL;
     const redis_reply *reply = NULL;
+    size_t unread = 0;
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (!pubsub__redis_parser_feed(conn->parser, bytes, len)) {
         pubsub_error_set(&err, PUBSUB_ENOMEM, "no memory for a reply");
         fail(conn, &err);
     }
-    while (!conn->over && (reply = pubsub__redis_parser_next(conn->parser, &bad)) != NULL) {
+    while (!conn->over && unread == 0 &&
+           (reply = pubsub__redis_parser_next(conn->parser, &bad)) != NULL) {
         answer(conn, reply);
+        unread = conn->over || !conn->subscriber ? 0 : pubsub__redis_parser_unread(conn->parser);
     }
     if (!conn->over && bad != NULL) {
         pubsub_error_set(&err, PUBSUB_EPROTO,
                          "this is no Redis server, or it does not speak RESP2: %s", bad);
         fail(conn, &err);
     }
+    return len - unread;
+}
+
+static size_t take(redis_conn *conn, const char *bytes, size_t len)
+{
+    size_t used = 0;
+    const redis_reply *push =
+        conn->subscriber ? pubsub__redis_parser_push(conn->parser, bytes, len, &used) : NULL;
+    if (push == NULL) {
+        return take_slice(conn, bytes, len < SLICE ? len : SLICE);
+    }
+    conn->setup.events->push(conn->setup.ctx, push);
+    return used;
 }
 
 static void on_data(void *ctx, void *bytes, size_t len)
@@ -255,8 +336,8 @@ static void on_data(void *ctx, void *bytes, size_t len)
     conn->depth++;
     conn->heard_ns = pubsub_sink_now_ns(conn->setup.sink);
     conn->pinged_ns = 0;
-    for (size_t at = 0; !conn->over && at < len; at += SLICE) {
-        take_slice(conn, (const char *)bytes + at, len - at < SLICE ? len - at : SLICE);
+    for (size_t at = 0; !conn->over && at < len;) {
+        at += take(conn, (const char *)bytes + at, len - at);
     }
     if (!conn->over) {
         conn->setup.events->idle(conn->setup.ctx);
@@ -430,6 +511,13 @@ bool pubsub__redis_conn_say(redis_conn *conn, redis_reply_fn fn, void *ctx, ...)
     }
     va_end(args);
     return pubsub__redis_conn_command(conn, fn, ctx, words, count);
+}
+
+void pubsub__redis_conn_forget(redis_conn *conn)
+{
+    for (size_t i = 0; conn != NULL && i < conn->ring_count; i++) {
+        conn->ring[(conn->ring_at + i) & (conn->ring_cap - 1)].fn = NULL;
+    }
 }
 
 size_t pubsub__redis_conn_waiting(const redis_conn *conn)

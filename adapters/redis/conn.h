@@ -20,6 +20,9 @@ typedef void (*redis_reply_fn)(void *ctx, const redis_reply *reply, bool sent);
 typedef struct redis_conn_events {
     /* Greeted: logged in, database chosen, the server serves. */
     void (*up)(void *ctx);
+    /* The server is a replica: it refused a change, and has answered everything it was asked before that was
+     * known. Only with `movable`. */
+    void (*replica)(void *ctx, const pubsub_error *err);
     /* It is over; the connection is closed already and may be freed. */
     void (*down)(void *ctx, const pubsub_error *err);
     /* A message in subscriber mode: "message" or "pmessage". */
@@ -37,6 +40,8 @@ typedef struct redis_conn_setup {
     const char *name;     /* for CLIENT SETNAME */
     uint64_t database;
     pubsub_duration_ms keep_alive; /* 0 = never */
+    bool movable;                  /* there are other hosts, one of which may be the master */
+    bool master;                   /* a replica is of no use: not up with one */
     const redis_conn_events *events;
     void *ctx;
 } redis_conn_setup;
@@ -68,10 +73,16 @@ bool pubsub__redis_conn_say(redis_conn *conn, redis_reply_fn fn, void *ctx, ...)
 bool pubsub__redis_conn_command(redis_conn *conn, redis_reply_fn fn, void *ctx,
                                 const pubsub_bytes *words, size_t count);
 
+/* Whoever waits for a reply gets none; for connections that one subscription has for itself. */
+void pubsub__redis_conn_forget(redis_conn *conn);
+
 /* Commands without a reply, and bytes that wait to be sent. */
 size_t pubsub__redis_conn_waiting(const redis_conn *conn);
 size_t pubsub__redis_conn_queued(const redis_conn *conn);
 void pubsub__redis_conn_flush(redis_conn *conn);
+
+/* What is answered in place of READONLY when another host may take it. */
+extern const redis_reply pubsub__redis_replica;
 
 /* error.c: what the server's error means to us. */
 pubsub_err pubsub__redis_error(const redis_reply *reply, pubsub_error *err);

@@ -17,8 +17,9 @@ static const struct mapping {
     {"DENIED", PUBSUB_EDENIED,
      "the server is in protected mode: set a password or its bind address"},
     {"OOM", PUBSUB_EFULL, "the server's memory is full: raise maxmemory or trim"},
-    {"MISCONF", PUBSUB_EIO, "the server cannot write to its disk and refuses changes"},
-    {"READONLY", PUBSUB_EREJECTED, "this server is a replica: connect to its master"},
+    {"MISCONF", PUBSUB_EFULL, "the server cannot write to its disk and refuses changes"},
+    {"READONLY", PUBSUB_EREJECTED,
+     "this server is a replica: name its master in the URL, or all hosts, as in redis://a,b"},
     {"MASTERDOWN", PUBSUB_ECONNECT, "the replica has lost its master"},
     {"LOADING", PUBSUB_ECONNECT, "the server is starting and reads its data"},
     {"BUSY", PUBSUB_EBUSY, "the server runs a script"},
@@ -84,7 +85,12 @@ static size_t clean(char *line, size_t size, const char *text, size_t len)
 
 pubsub_err pubsub__redis_error_text(const char *text, size_t len, pubsub_error *err)
 {
+    static const char aborted[] = "EXECABORT Transaction discarded because of: ";
     char line[150];
+    if (begins(text, len, aborted)) { /* what was allowed at its commands and is not at EXEC */
+        text += sizeof(aborted) - 1;
+        len -= sizeof(aborted) - 1;
+    }
     const struct mapping *known = find(text, len);
     (void)clean(line, sizeof(line), text, len);
     if (known == NULL || known->hint[0] == '\0') {
@@ -98,6 +104,10 @@ pubsub_err pubsub__redis_error(const redis_reply *reply, pubsub_error *err)
 {
     if (reply == NULL) {
         return pubsub_error_set(err, PUBSUB_ELOST, "the connection was lost before the answer");
+    }
+    if (reply == &pubsub__redis_replica) {
+        return pubsub_error_set(err, PUBSUB_ECONNECT,
+                                "this server is a replica: the next host is asked");
     }
     if (reply->type != REDIS_ERROR) {
         return PUBSUB_OK;

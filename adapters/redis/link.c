@@ -87,6 +87,9 @@ redis_op *pubsub__redis_op_new(redis_self *self, redis_sub *sub,
         op->sub = sub;
         op->fn = fn;
         op->next = self->ops;
+        if (op->next != NULL) {
+            op->next->prev = op;
+        }
         self->ops = op;
     }
     return op;
@@ -94,11 +97,13 @@ redis_op *pubsub__redis_op_new(redis_self *self, redis_sub *sub,
 
 void pubsub__redis_op_free(redis_op *op)
 {
-    for (redis_op **at = &op->self->ops; *at != NULL; at = &(*at)->next) {
-        if (*at == op) {
-            *at = op->next;
-            break;
-        }
+    if (op->prev != NULL) { /* there may be many, and the oldest goes first */
+        op->prev->next = op->next;
+    } else {
+        op->self->ops = op->next;
+    }
+    if (op->next != NULL) {
+        op->next->prev = op->prev;
     }
     pubsub__free(op->data);
     pubsub__free(op);
@@ -188,6 +193,17 @@ static void readers_down(redis_self *self, const pubsub_error *err)
     }
 }
 
+/* The core has given it up: whoever comes later needs another one. */
+static void hub_over(redis_link *link, const pubsub_error *err)
+{
+    for (redis_sub *sub = link->self->subs; sub != NULL; sub = sub->next) {
+        if (sub->listening) { /* lives on another link */
+            pubsub__redis_refuse(sub, err);
+        }
+    }
+    pubsub__redis_link_free(link);
+}
+
 static void on_down(void *ctx, const pubsub_error *err)
 {
     redis_link *link = ctx;
@@ -206,9 +222,15 @@ static void on_down(void *ctx, const pubsub_error *err)
         self->acks = self->in_flight = 0;
         self->begun = false;
         self->queued.code = PUBSUB_OK;
+        self->retry_ns = 0; /* what was full may be another server now */
+        pubsub_timer_stop(self->timer);
+        pubsub__redis_forget_topics(self);
         readers_down(self, err);
     }
     pubsub_sink_link_down(self->sink, link->number, err);
+    if (link->kind == REDIS_LINK_HUB && !pubsub_err_is_retryable(err->code)) {
+        hub_over(link, err);
+    }
 }
 
 static void on_push(void *ctx, const redis_reply *reply)
@@ -224,6 +246,7 @@ static void on_idle(void *ctx)
         pubsub__redis_hub_idle(link->self);
     } else {
         pubsub__redis_outcomes(link->self);
+        pubsub__redis_go_on(link->self);
     }
     pubsub__redis_turn(link->self);
 }
@@ -233,8 +256,27 @@ static void on_ended(void *ctx)
     on_down(ctx, NULL);
 }
 
-static const redis_conn_events events = {
-    .up = on_up, .down = on_down, .push = on_push, .idle = on_idle, .ended = on_ended};
+/* All connections go: what is read from one server cannot be acked on another. */
+static void on_replica(void *ctx, const pubsub_error *err)
+{
+    redis_self *self = ((redis_link *)ctx)->self;
+    self->wants_master = true;
+    if (self->main != NULL && self->main->conn != NULL) {
+        pubsub__redis_conn_fail(self->main->conn, err); /* and the readers of streams with it */
+    }
+    for (redis_link *link = self->links; link != NULL; link = link->next) {
+        if (link->conn != NULL) {
+            pubsub__redis_conn_fail(link->conn, err);
+        }
+    }
+}
+
+static const redis_conn_events events = {.up = on_up,
+                                         .down = on_down,
+                                         .replica = on_replica,
+                                         .push = on_push,
+                                         .idle = on_idle,
+                                         .ended = on_ended};
 
 /* ---- members of the adapter ----------------------------------------------------------------------- */
 
@@ -262,6 +304,8 @@ pubsub_err pubsub__redis_connect(void *ctx, uint32_t number, pubsub_error *err)
                               .name = self->name,
                               .database = self->database,
                               .keep_alive = self->keep_alive,
+                              .movable = pubsub_url_host_count(self->config->url) > 1,
+                              .master = self->wants_master,
                               .events = &events,
                               .ctx = link};
     pubsub_error why = PUBSUB_ERROR_INIT;

@@ -13,7 +13,55 @@
  * lost with the connection this often goes alone, so that nothing innocent is lost with it, and at last no
  * more. */
 enum { SUSPECT_SENDS = 3, POISON_SENDS = 8 };
-enum { OUTCOMES = 256, KNOWN = 4096, IN_FLIGHT_MAX = 32768, QUEUED_MAX = 1024 * 1024 };
+enum { OUTCOMES = 256, KNOWN = 4096, QUEUED_MAX = 1024 * 1024 };
+
+/* ---- the registry of topics ------------------------------------------------------------------------ */
+
+static uint64_t hash(pubsub_bytes bytes)
+{
+    uint64_t value = UINT64_C(14695981039346656037); /* FNV-1a */
+    const unsigned char *at = bytes.data;
+    for (size_t i = 0; i < bytes.len; i++) {
+        value = (value ^ at[i]) * UINT64_C(1099511628211);
+    }
+    return value ^ value >> 32;
+}
+
+/* Whether subscribers to patterns have to be told of the topic: at its first message, and again after a
+ * while, because somebody may have emptied the server. */
+static bool has_to_register(redis_self *self, pubsub_bytes topic)
+{
+    if (self->known == NULL) {
+        self->known = pubsub__calloc(KNOWN, sizeof(*self->known));
+        if (self->known == NULL) {
+            return true;
+        }
+    }
+    uint64_t value = hash(topic);
+    uint64_t now = pubsub_sink_now_ns(self->sink);
+    redis_known *known = &self->known[value % KNOWN];
+    if (known->hash == value && now - known->at_ns < REGISTER_AGAIN_NS) {
+        return false;
+    }
+    known->hash = value;
+    known->at_ns = now;
+    return true;
+}
+
+/* What was to enter it there may not have arrived. */
+static void unregister(redis_self *self, pubsub_bytes topic)
+{
+    uint64_t value = hash(topic);
+    if (self->known != NULL && self->known[value % KNOWN].hash == value) {
+        self->known[value % KNOWN].hash = 0;
+    }
+}
+
+void pubsub__redis_forget_topics(redis_self *self)
+{
+    pubsub__free(self->known);
+    self->known = NULL;
+}
 
 /* ---- outcomes ------------------------------------------------------------------------------------ */
 
@@ -41,6 +89,7 @@ static pubsub_spi_outcome *outcome_of(redis_self *self, pubsub_spi_publish *publ
 static void failed(redis_self *self, pubsub_spi_publish *publish, pubsub_outcome outcome,
                    const pubsub_error *why)
 {
+    unregister(self, publish->pub.topic);
     pubsub_spi_outcome *out = outcome_of(self, publish);
     pubsub_error *error = &self->errors[out - self->outcomes];
     *error = *why;
@@ -226,39 +275,6 @@ static void put_xadd(writer *w, const char *prefix)
         w->ok && pubsub__redis_put_text(out, "*") && pubsub__redis_fields_put(out, pub, expires);
 }
 
-/* ---- the registry of topics ------------------------------------------------------------------------ */
-
-static uint64_t hash(pubsub_bytes bytes)
-{
-    uint64_t value = UINT64_C(14695981039346656037); /* FNV-1a */
-    const unsigned char *at = bytes.data;
-    for (size_t i = 0; i < bytes.len; i++) {
-        value = (value ^ at[i]) * UINT64_C(1099511628211);
-    }
-    return value ^ value >> 32;
-}
-
-/* Whether subscribers to patterns have to be told of the topic: at its first message, and again after a
- * while, because somebody may have emptied the server. */
-static bool has_to_register(redis_self *self, pubsub_bytes topic)
-{
-    if (self->known == NULL) {
-        self->known = pubsub__calloc(KNOWN, sizeof(*self->known));
-        if (self->known == NULL) {
-            return true;
-        }
-    }
-    uint64_t value = hash(topic);
-    uint64_t now = pubsub_sink_now_ns(self->sink);
-    redis_known *known = &self->known[value % KNOWN];
-    if (known->hash == value && now - known->at_ns < REGISTER_AGAIN_NS) {
-        return false;
-    }
-    known->hash = value;
-    known->at_ns = now;
-    return true;
-}
-
 static bool is_inbox(const redis_self *self, pubsub_bytes topic)
 {
     const char *inbox = pubsub_options_get(self->config->options, "inbox");
@@ -347,7 +363,7 @@ size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
     if (conn == NULL || self->retry_ns != 0) {
         return 0;
     }
-    while (taken < count && pubsub__redis_conn_waiting(conn) < IN_FLIGHT_MAX &&
+    while (taken < count && pubsub__redis_conn_waiting(conn) < REDIS_IN_FLIGHT_MAX &&
            pubsub__redis_conn_queued(conn) < QUEUED_MAX && !has_company(self, publishes[taken])) {
         writer w = {self, conn, publishes[taken], true};
         publishes[taken]->data = self;
@@ -363,5 +379,18 @@ size_t pubsub__redis_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
         }
         taken++;
     }
+    self->held_back = taken < count;
     return taken;
+}
+
+/* What fills the connection may be acks and claims only. */
+void pubsub__redis_go_on(redis_self *self)
+{
+    redis_conn *conn = pubsub__redis_main(self);
+    if (self->held_back && self->in_flight == 0 && conn != NULL &&
+        pubsub__redis_conn_waiting(conn) < REDIS_IN_FLIGHT_MAX &&
+        pubsub__redis_conn_queued(conn) < QUEUED_MAX) {
+        self->held_back = false;
+        pubsub_sink_writable(self->sink);
+    }
 }

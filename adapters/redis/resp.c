@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ARENA_CHUNK = 64 * 1024, DEPTH_MAX = 7 };
+enum { ARENA_CHUNK = 64 * 1024, DEPTH_MAX = 7, PUSH_PARTS = 4, DIGITS_MAX = 9 };
 
 typedef struct chunk {
     struct chunk *next;
@@ -22,6 +22,7 @@ struct redis_parser {
     chunk *chunks; /* the newest first */
     bool broken;
     bool foreign; /* a type that RESP2 does not have */
+    redis_reply push, parts[PUSH_PARTS];
 };
 
 /* ---- memory of one reply ------------------------------------------------------------------------- */
@@ -245,6 +246,84 @@ const redis_reply *pubsub__redis_parser_next(redis_parser *parser, const char **
         return NULL;
     }
     return reply;
+}
+
+/* ---- messages, past hiredis ------------------------------------------------------------------------ */
+
+/* "<mark><number>\r\n"; false: something else, or not all of it. */
+static bool read_length(const char **at, const char *end, char mark, size_t *out)
+{
+    const char *c = *at;
+    const char *first = c + 1;
+    size_t number = 0;
+    if (c == end || *c++ != mark) {
+        return false;
+    }
+    while (c < end && *c >= '0' && *c <= '9' && c - first < DIGITS_MAX) {
+        number = number * 10 + (size_t)(*c++ - '0');
+    }
+    bool padded = c - first > 1 && *first == '0'; /* hiredis refuses that */
+    if (c == first || padded || end - c < 2 || c[0] != '\r' || c[1] != '\n') {
+        return false;
+    }
+    *at = c + 2;
+    *out = number;
+    return true;
+}
+
+static bool read_text(const char **at, const char *end, redis_reply *out)
+{
+    size_t len = 0;
+    if (!read_length(at, end, '$', &len)) {
+        return false;
+    }
+    const char *text = *at;
+    if ((size_t)(end - text) < len + 2 || text[len] != '\r' || text[len + 1] != '\n') {
+        return false;
+    }
+    out->type = REDIS_STRING;
+    out->len = len;
+    out->as.text = text;
+    *at = text + len + 2;
+    return true;
+}
+
+/* By far most of what a subscriber reads: three or four texts in an array. Anything else, malformed or not, is
+ * hiredis' matter. */
+const redis_reply *pubsub__redis_parser_push(redis_parser *parser, const char *bytes, size_t len,
+                                             size_t *used)
+{
+    const redisReader *reader = parser->reader;
+    const char *at = bytes;
+    const char *end = bytes + len;
+    size_t count = 0;
+    bool idle = !parser->broken && reader->ridx == -1 && reader->pos == reader->len;
+    if (!idle || !read_length(&at, end, '*', &count) || count < 3 || count > PUSH_PARTS ||
+        !read_text(&at, end, &parser->parts[0]) ||
+        !pubsub__redis_is_text(&parser->parts[0], count == 3 ? "message" : "pmessage")) {
+        return NULL;
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (!read_text(&at, end, &parser->parts[i])) {
+            return NULL;
+        }
+    }
+    parser->push.type = REDIS_ARRAY;
+    parser->push.len = count;
+    parser->push.as.elements = parser->parts;
+    *used = (size_t)(at - bytes);
+    return &parser->push;
+}
+
+size_t pubsub__redis_parser_unread(redis_parser *parser)
+{
+    redisReader *reader = parser->reader;
+    size_t left = reader->len - reader->pos;
+    if (parser->broken || reader->ridx != -1) {
+        return 0;
+    }
+    reader->pos = reader->len;
+    return left;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------- */

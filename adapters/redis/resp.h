@@ -43,6 +43,14 @@ void pubsub__redis_parser_free(redis_parser *parser);
 bool pubsub__redis_parser_feed(redis_parser *parser, const void *bytes, size_t len);
 /* The next complete reply, NULL when more bytes are needed or the bytes are no RESP2: then *bad says why. */
 const redis_reply *pubsub__redis_parser_next(redis_parser *parser, const char **bad);
+/* A message of a channel that lies whole at the beginning of `bytes`, which were not fed: read in place, so it
+ * lives as long as they do, and no NUL stands behind its texts. NULL: they are something else or not all of it,
+ * or the parser is inside a reply, so that they have to be fed. */
+const redis_reply *pubsub__redis_parser_push(redis_parser *parser, const char *bytes, size_t len,
+                                             size_t *used);
+/* Behind a reply: how many bytes of the last feed are not used yet. They are forgotten; the caller goes on with
+ * them. */
+size_t pubsub__redis_parser_unread(redis_parser *parser);
 
 /* ---- reading replies; all of them fit any reply, NULL too ---- */
 

@@ -25,14 +25,20 @@ static void sent(redis_sub *sub, bool ok)
     }
 }
 
-/* True when it was an error: the subscription is refused. */
+/* True when it was an error: the subscription is refused. One that was there before waits for what may pass
+ * by itself, such as a server that is full. */
 static bool is_refused(redis_sub *sub, const redis_reply *reply)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (pubsub__redis_error(reply, &err) == PUBSUB_OK) {
         return false;
     }
-    if (reply != NULL) { /* else its link tells */
+    if (reply == &pubsub__redis_replica) {
+        return true; /* its link is about to go to another host */
+    }
+    if (reply != NULL && sub->ever) { /* without a reply its link tells */
+        pubsub__redis_stream_again(sub, &err);
+    } else if (reply != NULL) {
         pubsub__redis_refuse(sub, &err);
     }
     return true;
@@ -96,8 +102,9 @@ static void answer(redis_sub *sub)
 {
     pubsub_spi_subscribed granted = {sub->resumed, sub->spi->request.qos,
                                      sub->has_gap ? &sub->gap : NULL};
-    bool recover = sub->group != NULL && (sub->resumed || sub->ever);
-    sub->answered = sub->ever = true;
+    bool recover = (sub->lock != NULL && (sub->resumed || sub->ever)) ||
+                   (sub->group != NULL && sub->former != NULL);
+    sub->answered = sub->ever = sub->used = true;
     sub->stage = REDIS_STAGE_READING;
     sub->renewed_ns = pubsub__clock_mono_ns();
     sub->tick_ns = 0;
@@ -105,6 +112,7 @@ static void answer(redis_sub *sub)
         sub->topics[i].ready = true;
     }
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &granted, NULL);
+    sub->has_gap = false; /* only now: a beginning that was cut off has told nobody */
     sub->recover_topic = recover ? 0 : SIZE_MAX;
     sub->recover_at[0] = sub->recover_at[1] = 0;
     sub->recovering = sub->surplus = false;
@@ -199,9 +207,17 @@ static bool begin_plain(redis_sub *sub, const redis_topic *topic)
 /* ---- making a group ---------------------------------------------------------------------------------- */
 
 /* A new group is told how many entries were before it, so that the server counts what it has read: that is
- * how trimming is noticed. Servers before version 7 cannot. */
+ * how trimming is noticed. Servers before version 7 cannot. Members that are gone and have left nothing are
+ * removed on the occasion. */
 static const char create_script[] =
     "local k, g, from = KEYS[1], ARGV[1], ARGV[2]\n"
+    "local ok, all = pcall(redis.call, 'XINFO', 'CONSUMERS', k, g)\n"
+    "if not ok or all.err then all = {} end\n"
+    "for _, c in ipairs(all) do\n"
+    "  if c[4] == 0 and c[6] > tonumber(ARGV[3]) then\n"
+    "    redis.pcall('XGROUP', 'DELCONSUMER', k, g, c[2])\n"
+    "  end\n"
+    "end\n"
     "local info, i = redis.pcall('XINFO', 'STREAM', k), {}\n"
     "for n = 1, #info, 2 do i[info[n]] = info[n + 1] end\n"
     "local added, len = i['entries-added'] or (info.err and 0), i['length'] or 0\n"
@@ -215,10 +231,13 @@ static const char create_script[] =
 static bool create(redis_sub *sub, redis_conn *conn, const redis_topic *topic, const char *start,
                    redis_reply_fn fn, void *ctx)
 {
-    pubsub_bytes words[6] = {pubsub_bytes_of("EVAL"),     pubsub_bytes_of(create_script),
+    char idle[24];
+    (void)snprintf(idle, sizeof(idle), "%" PRId64, 4 * sub->self->lease + 10000);
+    pubsub_bytes words[7] = {pubsub_bytes_of("EVAL"),     pubsub_bytes_of(create_script),
                              pubsub_bytes_of("1"),        pubsub__redis_topic_key(topic),
-                             pubsub_bytes_of(sub->group), pubsub_bytes_of(start)};
-    return pubsub__redis_conn_command(conn, fn, ctx, words, 6);
+                             pubsub_bytes_of(sub->group), pubsub_bytes_of(start),
+                             pubsub_bytes_of(idle)};
+    return pubsub__redis_conn_command(conn, fn, ctx, words, 7);
 }
 
 /* ---- where a group begins -------------------------------------------------------------------------------- */
@@ -390,12 +409,19 @@ static void on_late(redis_op *op, const redis_reply *reply)
     }
     bool there = reply->type == REDIS_ERROR && reply->len >= 9 &&
                  memcmp(reply->as.text, "BUSYGROUP", 9) == 0;
+    redis_topic *topic = &sub->topics[op->topic];
     if (!there && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
-        pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        if (!topic->told) { /* once; the timer tries again */
+            pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        }
+        topic->told = true;
         return;
     }
-    sub->topics[op->topic].ready = sub->topics[op->topic].exists = true;
-    unblock(sub);
+    topic->told = false;
+    if (!topic->ready) {
+        topic->ready = topic->exists = true;
+        unblock(sub);
+    }
 }
 
 void pubsub__redis_topic_late(redis_sub *sub, uint32_t index)
@@ -456,7 +482,7 @@ static void on_meta(void *ctx, const redis_reply *reply, bool was_sent)
     pubsub__buf mine;
     pubsub_error err = PUBSUB_ERROR_INIT;
     (void)was_sent;
-    if (reply == NULL || is_refused(sub, reply)) {
+    if (reply == NULL || sub->stage != REDIS_STAGE_GROUP || is_refused(sub, reply)) {
         return;
     }
     pubsub__buf_init(&mine, SIZE_MAX / 4);
@@ -479,6 +505,9 @@ static void on_first(void *ctx, const redis_reply *reply, bool was_sent)
 {
     redis_sub *sub = ctx;
     (void)was_sent;
+    if (reply != NULL && is_refused(sub, reply)) {
+        sub->stage = REDIS_STAGE_IDLE;
+    }
     sub->resumed = sub->resumed || (sub->wild && pubsub__redis_int(reply, 1) == 0);
 }
 

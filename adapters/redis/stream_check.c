@@ -63,13 +63,14 @@ static uint64_t lost(const snapshot *now, uint64_t read, const uint64_t position
 static const char *const trimmed = "the stream was trimmed before this was read";
 static const char *const deleted = "the stream was deleted";
 
-/* op->position and op->attempt hold what was read when the question was asked. */
-static void judge_plain(redis_op *op, redis_topic *topic, const snapshot *now, uint64_t read)
+/* op->position and op->read hold what was read when the question was asked, so the server had that much. Of
+ * what is removed by now more may have been read since, or told by an answer before this one. */
+static void judge_plain(redis_op *op, redis_topic *topic, const snapshot *now)
 {
     redis_sub *sub = op->sub;
-    if (!now->exists || (now->counts && topic->counted && now->added < read)) {
-        if (!op->existed) {
-            return; /* it is only about to be made */
+    if (!now->exists || (now->counts && topic->counted && now->added < op->read)) {
+        if (!op->existed || !topic->exists || topic->added < op->read) {
+            return; /* it is only about to be made, or this was told */
         }
         pubsub__redis_stream_gap(sub, deleted, 0);
         topic->exists = now->exists;
@@ -86,7 +87,7 @@ static void judge_plain(redis_op *op, redis_topic *topic, const snapshot *now, u
         }
         return;
     }
-    uint64_t missed = lost(now, read, op->position);
+    uint64_t missed = lost(now, topic->added, topic->last);
     if (missed != UINT64_MAX && missed > 0) {
         topic->added += missed;
         pubsub__redis_stream_gap(sub, trimmed, missed);
@@ -103,7 +104,7 @@ static void on_plain(redis_op *op, const redis_reply *reply)
         return;
     }
     read_info(missing ? NULL : reply, &now);
-    judge_plain(op, &op->sub->topics[op->topic], &now, op->read);
+    judge_plain(op, &op->sub->topics[op->topic], &now);
 }
 
 static void tell_group(redis_sub *sub, redis_topic *topic, uint64_t missed, uint64_t told)

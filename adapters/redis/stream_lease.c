@@ -70,6 +70,18 @@ static void recovered(redis_sub *sub, size_t got, size_t wanted)
     pubsub__redis_stream_read(sub);
 }
 
+static const char *const trimmed = "the stream was trimmed before this was handled";
+
+/* Servers before version 7 put a nil where an entry is gone. */
+static size_t entries_of(const redis_reply *reply)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pubsub__redis_count(reply); i++) {
+        count += pubsub__redis_at(reply, i)->type == REDIS_ARRAY ? 1 : 0;
+    }
+    return count;
+}
+
 static void on_claimed(redis_op *op, const redis_reply *reply)
 {
     redis_sub *sub = op->sub;
@@ -79,7 +91,12 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
     size_t guess = 0;
     pubsub_error err = PUBSUB_ERROR_INIT;
     if (sub != NULL && reply != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
-        pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        if (op->mine) { /* nobody else would give them to us */
+            pubsub__redis_stream_again(sub, &err);
+        } else {
+            pubsub_sink_error(sub->self->sink, sub->spi, &err);
+        }
+        return;
     }
     for (size_t i = 0; i < count && i < PENDING_MAX; i++) {
         pubsub_bytes text = pubsub__redis_bytes(
@@ -96,10 +113,9 @@ static void on_claimed(redis_op *op, const redis_reply *reply)
     if (sub != NULL && count > 0 && count <= PENDING_MAX) {
         pubsub__redis_stream_give(sub, op->topic, reply, attempts, 0);
     }
-    if (sub != NULL && op->mine && count < wanted->count && reply != NULL &&
-        err.code == PUBSUB_OK) {
-        pubsub__redis_stream_gap(sub, "the stream was trimmed before this was handled",
-                                 wanted->count - count);
+    size_t there = entries_of(reply);
+    if (sub != NULL && op->mine && there < wanted->count && reply != NULL) {
+        pubsub__redis_stream_gap(sub, trimmed, wanted->count - there);
     }
     if (sub != NULL && op->mine && reply != NULL) { /* only now: what is new comes behind it */
         recovered(sub, wanted->count, op->read);
@@ -170,7 +186,7 @@ static void on_pending(redis_op *op, const redis_reply *reply)
         const redis_reply *one = pubsub__redis_at(reply, i);
         pubsub_bytes id = pubsub__redis_bytes(pubsub__redis_at(one, 0));
         bool own = pubsub__redis_is_text(pubsub__redis_at(one, 1), sub->consumer);
-        if (own == op->mine && id.data != NULL &&
+        if ((op->mine || !own) && id.data != NULL &&
             pubsub__redis_id_parse(id.data, id.len, wanted->one[wanted->count].id)) {
             int64_t deliveries = pubsub__redis_int(pubsub__redis_at(one, 3), 1);
             bool counts = !op->mine || !sub->surplus;
@@ -207,12 +223,15 @@ bool pubsub__redis_stream_recover(redis_sub *sub, uint32_t credit)
     op->read = credit < PENDING_MAX ? credit : PENDING_MAX;
     (void)snprintf(most, sizeof(most), "%u", (unsigned)op->read);
     (void)pubsub__redis_id_text(sub->recover_at, start + 1);
+    /* Whoever holds the lock is alone: all that is pending is his. */
+    bool all = sub->lock != NULL && !sub->surplus;
+    const char *whose = sub->surplus || sub->former == NULL ? sub->consumer : sub->former;
     pubsub_bytes words[7] = {
-        pubsub_bytes_of("XPENDING"),   pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
-        pubsub_bytes_of(sub->group),   pubsub_bytes_of(start),
-        pubsub_bytes_of("+"),          pubsub_bytes_of(most),
-        pubsub_bytes_of(sub->consumer)};
-    sub->recovering = say(conn, op, words, 7);
+        pubsub_bytes_of("XPENDING"), pubsub__redis_topic_key(&sub->topics[sub->recover_topic]),
+        pubsub_bytes_of(sub->group), pubsub_bytes_of(start),
+        pubsub_bytes_of("+"),        pubsub_bytes_of(most),
+        pubsub_bytes_of(whose)};
+    sub->recovering = say(conn, op, words, all ? 6 : 7);
     pubsub__redis_conn_flush(conn);
     return true;
 }
@@ -325,23 +344,35 @@ static void keep_lock(redis_sub *sub)
     (void)say(conn, op, words, 6);
 }
 
+/* Messages that nobody else may have: in handlers, or waiting to come again. */
+static bool holds(const redis_sub *sub)
+{
+    return sub->open > 0 || sub->again_count > 0;
+}
+
 static void tick(redis_sub *sub)
 {
     redis_conn *conn = pubsub__redis_main(sub->self);
     pubsub_error err = PUBSUB_ERROR_INIT;
     uint64_t silent = pubsub__clock_mono_ns() - sub->renewed_ns;
-    pubsub__redis_stream_check(sub, false);
-    if (sub->ticks++ % 4 == 3) {
+    bool mute = conn != NULL && pubsub__redis_conn_waiting(conn) > REDIS_IN_FLIGHT_MAX;
+    if (!mute) {
+        pubsub__redis_stream_check(sub, false);
+    }
+    if (!mute && sub->ticks++ % 4 == 3) {
         pubsub__redis_stream_check(sub, true);
     }
     if (sub->group == NULL) {
         return;
     }
-    if (sub->open > 0 && silent > (uint64_t)sub->self->lease * MS) {
+    if (holds(sub) && silent > (uint64_t)sub->self->lease * MS) {
         pubsub_error_set(&err, PUBSUB_EBUSY,
                          "nothing was heard for longer than redis.lease: others may have taken "
                          "over what is pending");
         pubsub__redis_stream_again(sub, &err);
+        return;
+    }
+    if (mute) { /* it answers nothing, so asking more only piles up */
         return;
     }
     if (sub->lock != NULL) {
@@ -354,14 +385,15 @@ static void tick(redis_sub *sub)
     }
     for (uint32_t i = 0; i < sub->topic_count; i++) {
         if (!sub->topics[i].ready) {
+            pubsub__redis_topic_late(sub, i);
             continue;
         }
-        if (sub->open > 0) {
+        if (holds(sub)) {
             renew(sub, i);
         }
         take_over(sub, i);
     }
-    if (sub->open == 0) {
+    if (!holds(sub)) {
         sub->renewed_ns = pubsub__clock_mono_ns();
     }
 }
@@ -371,8 +403,17 @@ static void tick(redis_sub *sub)
 static void on_once_more(redis_op *op, const redis_reply *reply)
 {
     uint32_t attempt = op->attempt + 1;
-    if (op->sub != NULL && pubsub__redis_count(reply) == 1) {
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (op->sub == NULL || reply == NULL) {
+        return;
+    }
+    if (pubsub__redis_error(reply, &err) !=
+        PUBSUB_OK) { /* it is pending: found at the next beginning */
+        pubsub__redis_stream_again(op->sub, &err);
+    } else if (entries_of(reply) == 1) {
         pubsub__redis_stream_give(op->sub, op->topic, reply, &attempt, 0);
+    } else {
+        pubsub__redis_stream_gap(op->sub, trimmed, 1);
     }
 }
 
@@ -448,7 +489,8 @@ static void on_acked(redis_op *op, const redis_reply *reply)
 {
     redis_self *self = op->self;
     pubsub_error err = PUBSUB_ERROR_INIT;
-    if (reply != NULL && op->sub != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
+    bool told = reply == NULL || reply == &pubsub__redis_replica; /* by its link */
+    if (!told && op->sub != NULL && pubsub__redis_error(reply, &err) != PUBSUB_OK) {
         pubsub_sink_error(self->sink, op->sub->spi, &err);
     }
     if (reply != NULL) {
@@ -500,7 +542,6 @@ static void nack(redis_sub *sub, const pubsub_spi_ack *ack)
     again->topic = topic_of(ack);
     again->attempt = (uint32_t)(ack->token >> 32);
     memcpy(again->position, ack->position, sizeof(again->position));
-    pubsub__redis_stream_timer_set(sub);
 }
 
 /* Nobody has seen it: at once for the others, and the attempt does not count. */
@@ -522,6 +563,7 @@ static void hand_back(redis_sub *sub, const pubsub_spi_ack *ack)
 
 void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t count)
 {
+    bool refused = false;
     for (size_t at = 0; at < count;) {
         size_t n = 1;
         if (topic_of(&acks[at]) >= sub->topic_count) {
@@ -538,6 +580,7 @@ void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t
             break;
         case PUBSUB_SPI_NACK:
             nack(sub, &acks[at]);
+            refused = true;
             break;
         case PUBSUB_SPI_RELEASE:
             hand_back(sub, &acks[at]);
@@ -545,5 +588,8 @@ void pubsub__redis_stream_ack(redis_sub *sub, const pubsub_spi_ack *acks, size_t
         }
         sub->open -= n < sub->open ? n : sub->open;
         at += n;
+    }
+    if (refused) { /* once for all: it looks at each that waits */
+        pubsub__redis_stream_timer_set(sub);
     }
 }

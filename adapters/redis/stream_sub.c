@@ -41,10 +41,28 @@ static bool init_group(redis_sub *sub)
     sub->group = pubsub__strdup(name);
     sub->meta = joined(REDIS_KEY_GROUP, name);
     sub->token = pubsub__strdup(token);
-    sub->consumer = pubsub__strdup(shared ? token : name);
     sub->lock = shared ? NULL : joined(REDIS_KEY_HOLDER, name);
-    return sub->group != NULL && sub->meta != NULL && sub->token != NULL && sub->consumer != NULL &&
+    return sub->group != NULL && sub->meta != NULL && sub->token != NULL &&
            (shared || sub->lock != NULL);
+}
+
+/* A connection that was lost may go on reading at the server for a while. What that read gets has to belong to
+ * somebody else, or it would stay pending for us, unseen. */
+static bool rename_consumer(redis_sub *sub)
+{
+    char name[96];
+    if (sub->group == NULL || (sub->consumer != NULL && !sub->used)) {
+        return true;
+    }
+    (void)snprintf(name, sizeof(name), "%s.%u", sub->token, ++sub->names);
+    char *fresh = pubsub__strdup(name);
+    if (fresh != NULL) {
+        pubsub__free(sub->former);
+        sub->former = sub->consumer;
+        sub->consumer = fresh;
+        sub->used = false;
+    }
+    return fresh != NULL;
 }
 
 static bool init(redis_sub *sub)
@@ -105,7 +123,7 @@ void pubsub__redis_stream_begin(redis_sub *sub)
         if (!pubsub__redis_conn_is_up(sub->link->conn)) {
             return; /* called again when it is */
         }
-        ok = !sub->wild || listen(sub);
+        ok = (!sub->wild || listen(sub)) && rename_consumer(sub);
     }
     if (!ok) {
         pubsub_error err = PUBSUB_ERROR_INIT;
@@ -113,7 +131,6 @@ void pubsub__redis_stream_begin(redis_sub *sub)
         pubsub__redis_refuse(sub, &err);
         return;
     }
-    sub->has_gap = false;
     sub->stage = REDIS_STAGE_HUB;
     if (!sub->wild || self->announcements->confirmed) {
         after_hub(sub);
@@ -168,36 +185,42 @@ void pubsub__redis_stream_again(redis_sub *sub, const pubsub_error *err)
         pubsub__redis_refuse(sub, &why);
         return;
     }
+    pubsub__redis_conn_forget(sub->link->conn); /* nothing of this time comes into the next */
     pubsub__redis_stream_lost(sub);
     pubsub_sink_lost(sub->self->sink, sub->spi, &why);
 }
 
-/* What a member leaves goes to the others at once (what nobody has seen, because it was still on its way,
- * without counting the attempt: then no handed out message is open), the group of the last one is deleted unless it is
- * durable, and the lock is opened if it is ours. */
+/* What a member leaves, under all names it had, goes to the others at once (what nobody has seen, because it was
+ * still on its way, without counting the attempt: then no handed out message is open), the group of the last one
+ * is deleted unless it is durable, and the lock is opened if it is ours. */
 static const char leave_script[] =
+    "local g, token, how = ARGV[1], ARGV[2], ARGV[3]\n"
     "for i = 3, #KEYS do\n"
-    "  local k, g, me = KEYS[i], ARGV[1], ARGV[2]\n"
-    "  local ok, mine = pcall(redis.call, 'XPENDING', k, g, '-', '+', 10000, me)\n"
-    "  if ok and not mine.err then\n"
-    "    for _, p in ipairs(mine) do\n"
-    "      local n = p[4]\n"
-    "      if ARGV[6] == '1' and p[3] < 80000000 then n = n - 1 end\n"
-    "      redis.call('XCLAIM', k, g, me, 0, p[1], 'IDLE', 86400000, 'RETRYCOUNT', n, 'JUSTID')\n"
-    "    end\n"
-    "    local others = 0\n"
-    "    for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', k, g)) do\n"
-    "      if c[2] ~= me and tonumber(c[6]) < tonumber(ARGV[5]) then others = others + 1 end\n"
-    "    end\n"
-    "    if ARGV[4] == '1' or (ARGV[4] == '0' and others == 0) then\n"
-    "      redis.call('XGROUP', 'DESTROY', k, g)\n"
-    "      redis.call('DEL', KEYS[1])\n"
-    "    elseif #mine == 0 then\n"
-    "      redis.call('XGROUP', 'DELCONSUMER', k, g, me)\n"
+    "  local k, others, empty = KEYS[i], 0, {}\n"
+    "  local ok, all = pcall(redis.call, 'XINFO', 'CONSUMERS', k, g)\n"
+    "  if not ok or all.err then all = {} else ok = 'there' end\n"
+    "  for _, c in ipairs(all) do\n"
+    "    if string.sub(c[2], 1, #token) == token then\n"
+    "      local mine = redis.call('XPENDING', k, g, '-', '+', 10000, c[2])\n"
+    "      for _, p in ipairs(mine) do\n"
+    "        local n = p[4]\n"
+    "        if ARGV[5] == '1' and p[3] < 80000000 then n = n - 1 end\n"
+    "        redis.call('XCLAIM', k, g, c[2], 0, p[1], 'IDLE', 86400000, 'RETRYCOUNT', n, "
+    "'JUSTID')\n"
+    "      end\n"
+    "      if #mine == 0 then empty[#empty + 1] = c[2] end\n"
+    "    elseif tonumber(c[6]) < tonumber(ARGV[4]) then\n"
+    "      others = others + 1\n"
     "    end\n"
     "  end\n"
+    "  if ok == 'there' and (how == '1' or (how == '0' and others == 0)) then\n"
+    "    redis.call('XGROUP', 'DESTROY', k, g)\n"
+    "    redis.call('DEL', KEYS[1])\n"
+    "  else\n"
+    "    for _, c in ipairs(empty) do redis.call('XGROUP', 'DELCONSUMER', k, g, c) end\n"
+    "  end\n"
     "end\n"
-    "if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end\n"
+    "if redis.call('GET', KEYS[2]) == token then redis.call('DEL', KEYS[2]) end\n"
     "return 0\n";
 
 static void on_left(redis_op *op, const redis_reply *reply)
@@ -223,7 +246,7 @@ static void leave_group(redis_sub *sub, bool forget)
     }
     (void)snprintf(idle, sizeof(idle), "%" PRId64, 4 * self->lease + 10000);
     pubsub__buf *out = pubsub__redis_conn_begin(conn);
-    bool ok = pubsub__redis_put_array(out, 3 + 2 + sub->topic_count + 6) &&
+    bool ok = pubsub__redis_put_array(out, 3 + 2 + sub->topic_count + 5) &&
               pubsub__redis_put_text(out, "EVAL") && pubsub__redis_put_text(out, leave_script) &&
               pubsub__redis_put_u64(out, 2 + sub->topic_count) &&
               pubsub__redis_put_text(out, sub->meta) &&
@@ -231,8 +254,7 @@ static void leave_group(redis_sub *sub, bool forget)
     for (size_t i = 0; ok && i < sub->topic_count; i++) {
         ok = pubsub__redis_put(out, sub->topics[i].name, sub->topics[i].len);
     }
-    ok = ok && pubsub__redis_put_text(out, sub->group) &&
-         pubsub__redis_put_text(out, sub->consumer) && pubsub__redis_put_text(out, sub->token) &&
+    ok = ok && pubsub__redis_put_text(out, sub->group) && pubsub__redis_put_text(out, sub->token) &&
          pubsub__redis_put_text(out, forget ? "1"
                                      : kept ? "2"
                                             : "0") &&

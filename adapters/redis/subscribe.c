@@ -33,6 +33,7 @@ void pubsub__redis_sub_free(redis_sub *sub)
     pubsub__free(sub->topics);
     pubsub__free(sub->group);
     pubsub__free(sub->consumer);
+    pubsub__free(sub->former);
     pubsub__free(sub->lock);
     pubsub__free(sub->token);
     pubsub__free(sub->meta);

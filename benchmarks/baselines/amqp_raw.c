@@ -15,8 +15,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS, getrusage */
 #endif
+#include "raw.h"
+
 #include "bench_frame.h"
-#include "bench_track.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -28,19 +29,12 @@
 #include <amqp_tcp_socket.h>
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#define MS UINT64_C(1000000)
-#define LATENCY_MAX_NS (UINT64_C(3600) * 1000 * MS)
+#define MS RAW_MS
 #define DRAIN_NS (5000 * MS)
 #define CONFIRMED 1
 #define ACK_EVERY 100u
@@ -50,30 +44,10 @@ typedef struct settings {
     uint64_t duration_ns, warmup_ns, size, qos, rate, backlog, window, batch;
 } settings;
 
-typedef struct shared {
-    _Atomic uint32_t ready, over;
-    _Atomic uint64_t sent, received;
-    uint32_t run;
-    char topic[40];
-    /* the publisher's */
-    uint64_t measured_from, first_ns, last_ns, measured_sent, failed, pub_cpu_ns;
-    /* the subscriber's */
-    uint64_t measured, last_arrival_ns, bad, missing, sub_cpu_ns;
-    pubsub__hist latency; /* cells behind this struct */
-} shared;
-
 static void die(const char *what, int code)
 {
     fprintf(stderr, "amqp_raw: %s: %d\n", what, code);
     exit(EXIT_FAILURE);
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct rusage now;
-    getrusage(RUSAGE_SELF, &now);
-    return (uint64_t)(now.ru_utime.tv_sec + now.ru_stime.tv_sec) * 1000 * MS +
-           (uint64_t)(now.ru_utime.tv_usec + now.ru_stime.tv_usec) * 1000;
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -116,34 +90,7 @@ static struct timeval until(uint64_t due_ns)
 
 /* ---- subscriber ------------------------------------------------------------------------------ */
 
-typedef struct subscriber {
-    shared *mem;
-    bench_track track;
-    bool open;
-} subscriber;
-
-static void take(subscriber *self, const void *body, size_t len)
-{
-    shared *mem = self->mem;
-    bench_frame frame;
-    bench_frame_state state = bench_frame_read(body, len, mem->run, 1, &frame);
-    if (state != BENCH_FRAME_OK ||
-        bench_track_add(&self->track, frame.sequence) != BENCH_TRACK_NEW) {
-        mem->bad++;
-        return;
-    }
-    if (frame.phase == BENCH_MEASURED) {
-        mem->measured++;
-        mem->last_arrival_ns = pubsub__clock_mono_ns();
-        if (self->open) {
-            pubsub__hist_record(&mem->latency, mem->last_arrival_ns - frame.due_ns);
-        }
-    }
-    /* Release: who waits for the last message reads the rest. */
-    atomic_store_explicit(&mem->received, self->track.unique, memory_order_release);
-}
-
-static amqp_connection_state_t consume(const settings *with, const shared *mem)
+static amqp_connection_state_t consume(const settings *with, const raw_shared *mem)
 {
     amqp_connection_state_t conn = open_connection(with);
     amqp_queue_declare_ok_t *made =
@@ -162,14 +109,15 @@ static amqp_connection_state_t consume(const settings *with, const shared *mem)
     return conn;
 }
 
-static void subscribe(const settings *with, shared *mem, bool open)
+static void subscribe(const void *settings_of, raw_shared *mem, bool open)
 {
-    subscriber self = {.mem = mem, .open = open};
+    const settings *with = settings_of;
+    bench_track track;
     uint8_t *body = pubsub__alloc((size_t)with->size);
     uint64_t tag = 0, acked = 0, size = 0, got = 0;
-    bench_track_init(&self.track);
+    bench_track_init(&track);
     amqp_connection_state_t conn = consume(with, mem);
-    uint64_t began = cpu_ns();
+    uint64_t began = raw_cpu_ns();
     atomic_store(&mem->ready, 1);
     uint64_t since = pubsub__clock_mono_ns();
     for (;;) {
@@ -185,7 +133,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
         uint64_t now = pubsub__clock_mono_ns();
         if (rc == AMQP_STATUS_TIMEOUT) {
             bool over = atomic_load(&mem->over) != 0;
-            bool all = self.track.unique >= atomic_load(&mem->sent);
+            bool all = track.unique >= atomic_load(&mem->sent);
             if (over && (all || now - since > DRAIN_NS)) {
                 break;
             }
@@ -205,22 +153,22 @@ static void subscribe(const settings *with, shared *mem, bool open)
         } else if (frame.frame_type == AMQP_FRAME_BODY) {
             amqp_bytes_t part = frame.payload.body_fragment;
             if (part.len == size) {
-                take(&self, part.bytes, part.len);
+                raw_arrived(mem, &track, part.bytes, part.len, open);
             } else if (got + part.len <= with->size) {
                 memcpy(body + got, part.bytes, part.len);
                 if (got + part.len == size) {
-                    take(&self, body, (size_t)size);
+                    raw_arrived(mem, &track, body, (size_t)size, open);
                 }
             }
             got += part.len;
         }
-        if (atomic_load(&mem->over) != 0 && self.track.unique >= atomic_load(&mem->sent)) {
+        if (atomic_load(&mem->over) != 0 && track.unique >= atomic_load(&mem->sent)) {
             break;
         }
     }
-    mem->sub_cpu_ns = cpu_ns() - began;
-    mem->missing = bench_track_missing(&self.track, atomic_load(&mem->sent));
-    bench_track_fini(&self.track);
+    mem->sub_cpu_ns = raw_cpu_ns() - began;
+    mem->missing = bench_track_missing(&track, atomic_load(&mem->sent));
+    bench_track_fini(&track);
     amqp_destroy_connection(conn);
     pubsub__free(body);
 }
@@ -229,7 +177,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
 
 typedef struct publisher {
     const settings *with;
-    shared *mem;
+    raw_shared *mem;
     amqp_connection_state_t conn;
     uint8_t *payload;
     uint64_t next;  /* sequence number; its delivery tag is one more */
@@ -324,7 +272,7 @@ static void publish(publisher *self, bench_phase phase, uint64_t due_ns)
     }
 }
 
-static void prepare(publisher *self, const settings *with, shared *mem)
+static void prepare(publisher *self, const settings *with, raw_shared *mem)
 {
     self->with = with;
     self->mem = mem;
@@ -346,7 +294,7 @@ static void prepare(publisher *self, const settings *with, shared *mem)
 static void publish_closed(publisher *self, bool alone)
 {
     const settings *with = self->with;
-    shared *mem = self->mem;
+    raw_shared *mem = self->mem;
     uint64_t step = with->window / 2 < with->batch ? with->window / 2 : with->batch;
     step = step > 0 ? step : 1;
     uint64_t measure_ns = pubsub__clock_mono_ns() + with->warmup_ns;
@@ -397,11 +345,12 @@ static void publish_open(publisher *self)
     self->mem->measured_from = self->warm;
 }
 
-static void publish_all(const settings *with, shared *mem, bool open, bool alone)
+static void publish_all(const void *settings_of, raw_shared *mem, bool open, bool alone)
 {
+    const settings *with = settings_of;
     publisher self = {.next = 0};
     prepare(&self, with, mem);
-    uint64_t began = cpu_ns();
+    uint64_t began = raw_cpu_ns();
     self.t0 = pubsub__clock_mono_ns();
     self.warm = open ? with->warmup_ns / MS * with->rate / 1000 : 0;
     self.timed = open && alone;
@@ -416,7 +365,7 @@ static void publish_all(const settings *with, shared *mem, bool open, bool alone
         mem->failed += self.next - self.done;
     }
     mem->last_ns = pubsub__clock_mono_ns();
-    mem->pub_cpu_ns = cpu_ns() - began;
+    mem->pub_cpu_ns = raw_cpu_ns() - began;
     mem->measured_sent = self.next - mem->measured_from;
     atomic_store(&mem->over, 1);
     amqp_destroy_connection(self.conn);
@@ -424,130 +373,28 @@ static void publish_all(const settings *with, shared *mem, bool open, bool alone
     pubsub__free(self.payload);
 }
 
-/* ---- one figure ------------------------------------------------------------------------------ */
-
-static shared *make_shared(void)
-{
-    size_t ncells = pubsub__hist_cell_of(LATENCY_MAX_NS) + 1;
-    void *memory = mmap(NULL, sizeof(shared) + ncells * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("mmap");
-        exit(EXIT_FAILURE);
-    }
-    shared *mem = memory;
-    mem->run = (uint32_t)pubsub__rand_u64();
-    snprintf(mem->topic, sizeof(mem->topic), "pubsub/bench/%08" PRIx32, mem->run);
-    mem->latency = (pubsub__hist){.cells = (uint64_t *)(void *)(mem + 1),
-                                  .ncells = ncells,
-                                  .highest = LATENCY_MAX_NS,
-                                  .min = UINT64_MAX};
-    return mem;
-}
-
-static pid_t start(const settings *with, shared *mem, bool publishes, bool open, bool alone)
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL);
-        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-        if (publishes) {
-            publish_all(with, mem, open, alone);
-        } else {
-            subscribe(with, mem, open);
-        }
-        exit(EXIT_SUCCESS);
-    }
-    if (pid < 0) {
-        perror("fork");
-        exit(EXIT_FAILURE);
-    }
-    return pid;
-}
-
-static bool ended_well(pid_t pid)
-{
-    int status = 0;
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static void report(const char *name, const shared *mem, bool open, bool alone)
-{
-    uint64_t count = alone ? mem->measured_sent : mem->measured;
-    uint64_t last = alone ? mem->last_ns : mem->last_arrival_ns;
-    uint64_t sent = atomic_load(&mem->sent);
-    double each = sent > 0 ? 1.0 / (double)sent : 0;
-    double value = open ? (double)pubsub__hist_percentile(&mem->latency, 0.5)
-                        : (double)count * 1e9 / (double)(last - mem->first_ns);
-    printf("{\"name\":\"%s\",\"value\":%.1f,\"p99\":%" PRIu64 ",\"count\":%" PRIu64
-           ",\"missing\":%" PRIu64 ",\"bad\":%" PRIu64 ",\"failed\":%" PRIu64
-           ",\"publisher_cpu_ns\":%.0f,\"subscriber_cpu_ns\":%.0f}\n",
-           name, value, pubsub__hist_percentile(&mem->latency, 0.99), count, mem->missing, mem->bad,
-           mem->failed, (double)mem->pub_cpu_ns * each, (double)mem->sub_cpu_ns * each);
-    fflush(stdout);
-}
-
-/* Returns whether everything that was sent was confirmed and arrived. */
-static bool run_figure(const settings *with, const char *name, bool open, bool alone)
-{
-    shared *mem = make_shared();
-    pid_t to = alone ? 0 : start(with, mem, false, open, alone);
-    while (to > 0 && atomic_load(&mem->ready) == 0) {
-        pubsub__clock_sleep_until(pubsub__clock_mono_ns() + MS);
-        if (waitpid(to, NULL, WNOHANG) == to) {
-            exit(EXIT_FAILURE);
-        }
-    }
-    bool fine = ended_well(start(with, mem, true, open, alone));
-    atomic_store(&mem->over, 1);
-    fine = (to == 0 || ended_well(to)) && fine;
-    if (fine) {
-        report(name, mem, open, alone);
-    }
-    if (mem->missing > 0 || mem->bad > 0 || mem->failed > 0) {
-        fprintf(stderr,
-                "amqp_raw: %s: %" PRIu64 " missing, %" PRIu64 " bad, %" PRIu64 " not confirmed\n",
-                name, mem->missing, mem->bad, mem->failed);
-        return false;
-    }
-    return fine;
-}
-
-static uint64_t number(int argc, char **argv, int index, uint64_t otherwise)
-{
-    return argc > index ? strtoull(argv[index], NULL, 10) : otherwise;
-}
-
 int main(int argc, char **argv)
 {
-    static const char *const words[] = {"pub", "latency", "e2e", "e2e-latency"};
-    static const char *const names[] = {"publish_throughput", "publish_latency",
-                                        "end_to_end_throughput", "end_to_end_latency"};
     if (argc < 3) {
         fprintf(stderr, "usage: amqp_raw pub|latency|e2e|e2e-latency|all HOST:PORT "
                         "[duration_ms warmup_ms size qos rate backlog window batch]\n");
         return 2;
     }
     settings with = {.server = argv[2],
-                     .duration_ns = number(argc, argv, 3, 2000) * MS,
-                     .warmup_ns = number(argc, argv, 4, 300) * MS,
-                     .size = number(argc, argv, 5, 256),
-                     .qos = number(argc, argv, 6, 1),
-                     .rate = number(argc, argv, 7, 5000),
-                     .backlog = number(argc, argv, 8, 10000),
-                     .window = number(argc, argv, 9, 1000),
-                     .batch = number(argc, argv, 10, 200)};
+                     .duration_ns = raw_number(argc, argv, 3, 2000) * MS,
+                     .warmup_ns = raw_number(argc, argv, 4, 300) * MS,
+                     .size = raw_number(argc, argv, 5, 256),
+                     .qos = raw_number(argc, argv, 6, 1),
+                     .rate = raw_number(argc, argv, 7, 5000),
+                     .backlog = raw_number(argc, argv, 8, 10000),
+                     .window = raw_number(argc, argv, 9, 1000),
+                     .batch = raw_number(argc, argv, 10, 200)};
     if (with.size < BENCH_FRAME_SIZE || with.size > INT32_MAX || with.qos > 1 || with.rate == 0 ||
         with.window == 0 || with.batch == 0 || with.backlog < with.batch) {
         fprintf(stderr, "amqp_raw: size below 32, qos above 1, a 0, or backlog below batch\n");
         return 2;
     }
-    bool fine = true;
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(argv[1], words[i]) == 0 || strcmp(argv[1], "all") == 0) {
-            fine = run_figure(&with, names[i], (i & 1) != 0, i < 2) && fine;
-        }
-    }
-    return fine ? 0 : 8;
+    raw_program program = {
+        .name = "amqp_raw", .with = &with, .publish = publish_all, .subscribe = subscribe};
+    return raw_figures(&program, argv[1]);
 }

@@ -2,52 +2,34 @@
 /* The raw baseline of `local:`: the work of `pubsub bench` done straight on the store under the
  * adapter, by one publisher and one subscriber process. Same payloads, same checks per message, same
  * batches, same backlog, same schedule; what differs is the library between. Prints one line of JSON
- * per figure: {"name":"end_to_end_throughput","value":...}.
+ * per figure.
  *
  *   local_raw pub|latency|e2e|e2e-latency|all DIR [duration_ms warmup_ms size batch rate backlog]
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #endif
+#include "raw.h"
+
 #include "local/store.h"
 
 #include "bench_frame.h"
-#include "bench_track.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/hist.h"
 #include "base/rand.h"
 
-#include <inttypes.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define MS UINT64_C(1000000)
+#define MS RAW_MS
 #define TOPIC "pubsub/bench/raw"
-#define LATENCY_MAX_NS (UINT64_C(3600) * 1000 * MS)
 
 typedef struct settings {
     const char *dir;
     uint64_t duration_ns, warmup_ns, size, batch, rate, backlog;
 } settings;
-
-typedef struct shared {
-    _Atomic uint32_t ready, over;
-    _Atomic uint64_t sent, received;
-    uint32_t run;
-    uint64_t measured_from, first_ns, last_sent_ns, measured_sent; /* the publisher's */
-    uint64_t measured, last_ns, bad;                               /* the subscriber's */
-    uint64_t missing;
-    pubsub__hist latency; /* cells behind this struct */
-} shared;
 
 static void die(const char *what, const pubsub_error *err)
 {
@@ -68,7 +50,7 @@ static local_store *open_store(const settings *with)
 
 /* ---- subscriber ---------------------------------------------------------------------------- */
 
-static void take(shared *with, bench_track *track, const local_view *view, bool open)
+static void take(raw_shared *with, bench_track *track, const local_view *view, bool open)
 {
     bench_frame frame;
     bench_frame_state state =
@@ -88,8 +70,9 @@ static void take(shared *with, bench_track *track, const local_view *view, bool 
     }
 }
 
-static void subscribe(const settings *with, shared *mem, bool open)
+static void subscribe(const void *settings_of, raw_shared *mem, bool open)
 {
+    const settings *with = settings_of;
     pubsub_error err = PUBSUB_ERROR_INIT;
     local_store *store = open_store(with);
     local_cursor *cursor = NULL;
@@ -102,6 +85,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
     if (pubsub__local_cursor_open(&cursor, store, &from, &filter, &err) != PUBSUB_OK) {
         die("cursor", &err);
     }
+    uint64_t began = raw_cpu_ns();
     atomic_store(&mem->ready, 1);
     for (;;) {
         local_view view;
@@ -119,7 +103,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
             die("next", &err);
         }
         if (track.unique != before) {
-            mem->last_ns = pubsub__clock_mono_ns();
+            mem->last_arrival_ns = pubsub__clock_mono_ns();
             atomic_store_explicit(&mem->received, track.unique, memory_order_relaxed);
         }
         if (over) {
@@ -127,6 +111,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
         }
         pubsub__local_wait(store, generation, bits, 50);
     }
+    mem->sub_cpu_ns = raw_cpu_ns() - began;
     mem->missing = bench_track_missing(&track, atomic_load(&mem->sent));
     bench_track_fini(&track);
     pubsub__local_cursor_close(cursor);
@@ -161,7 +146,7 @@ static void prepare(publisher *self, const settings *with)
     }
 }
 
-static void fill(publisher *self, const settings *with, const shared *mem, size_t at,
+static void fill(publisher *self, const settings *with, const raw_shared *mem, size_t at,
                  bench_phase phase, uint64_t due_ns)
 {
     bench_frame frame = {
@@ -169,7 +154,7 @@ static void fill(publisher *self, const settings *with, const shared *mem, size_
     bench_frame_write(&frame, 1, self->payloads + at * with->size, (size_t)with->size);
 }
 
-static void append(publisher *self, shared *mem, size_t count)
+static void append(publisher *self, raw_shared *mem, size_t count)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     size_t stored = 0;
@@ -179,7 +164,7 @@ static void append(publisher *self, shared *mem, size_t count)
     atomic_store_explicit(&mem->sent, self->next, memory_order_relaxed);
 }
 
-static void publish_closed(publisher *self, const settings *with, shared *mem, bool alone)
+static void publish_closed(publisher *self, const settings *with, raw_shared *mem, bool alone)
 {
     uint64_t measure_ns = pubsub__clock_mono_ns() + with->warmup_ns;
     uint64_t end_ns = measure_ns + with->duration_ns;
@@ -199,11 +184,11 @@ static void publish_closed(publisher *self, const settings *with, shared *mem, b
         }
         append(self, mem, (size_t)with->batch);
     }
-    mem->last_sent_ns = pubsub__clock_mono_ns();
+    mem->last_ns = pubsub__clock_mono_ns();
     mem->measured_sent = self->next - mem->measured_from;
 }
 
-static void publish_open(publisher *self, const settings *with, shared *mem, bool alone)
+static void publish_open(publisher *self, const settings *with, raw_shared *mem, bool alone)
 {
     uint64_t t0 = pubsub__clock_mono_ns();
     uint64_t warm = with->warmup_ns / MS * with->rate / 1000;
@@ -229,109 +214,43 @@ static void publish_open(publisher *self, const settings *with, shared *mem, boo
     mem->measured_sent = end - warm;
 }
 
-/* ---- one figure ---------------------------------------------------------------------------- */
-
-static shared *make_shared(void)
+static void publish_all(const void *settings_of, raw_shared *mem, bool open, bool alone)
 {
-    size_t ncells = pubsub__hist_cell_of(LATENCY_MAX_NS) + 1;
-    void *memory = mmap(NULL, sizeof(shared) + ncells * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("mmap");
-        exit(EXIT_FAILURE);
-    }
-    shared *mem = memory;
-    mem->run = (uint32_t)pubsub__rand_u64();
-    mem->latency = (pubsub__hist){.cells = (uint64_t *)(void *)(mem + 1),
-                                  .ncells = ncells,
-                                  .highest = LATENCY_MAX_NS,
-                                  .min = UINT64_MAX};
-    return mem;
-}
-
-static pid_t start_subscriber(const settings *with, shared *mem, bool open)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL);
-        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-        subscribe(with, mem, open);
-        exit(EXIT_SUCCESS);
-    }
-    while (pid > 0 && atomic_load(&mem->ready) == 0) {
-        pubsub__clock_sleep_until(pubsub__clock_mono_ns() + MS);
-        if (waitpid(pid, NULL, WNOHANG) == pid) {
-            exit(EXIT_FAILURE);
-        }
-    }
-    return pid;
-}
-
-/* Returns whether everything that was appended arrived. */
-static bool run_figure(const settings *with, const char *name, bool open, bool alone)
-{
-    shared *mem = make_shared();
+    const settings *with = settings_of;
     publisher self = {.next = 0};
-    pid_t pid = alone ? 0 : start_subscriber(with, mem, open);
     prepare(&self, with);
-    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    uint64_t began = raw_cpu_ns();
     if (open) {
         publish_open(&self, with, mem, alone);
     } else {
         publish_closed(&self, with, mem, alone);
     }
-    atomic_store(&mem->over, 1);
-    if (pid > 0) {
-        waitpid(pid, NULL, 0);
-    }
-    uint64_t count = alone ? mem->measured_sent : mem->measured;
-    uint64_t last = alone ? mem->last_sent_ns : mem->last_ns;
-    double value = open ? (double)pubsub__hist_percentile(&mem->latency, 0.5)
-                        : (double)count * 1e9 / (double)(last - mem->first_ns);
-    printf("{\"name\":\"%s\",\"value\":%.1f,\"p99\":%" PRIu64 ",\"count\":%" PRIu64
-           ",\"missing\":%" PRIu64 ",\"bad\":%" PRIu64 "}\n",
-           name, value, pubsub__hist_percentile(&mem->latency, 0.99), count, mem->missing,
-           mem->bad);
-    fflush(stdout);
-    bool fine = mem->missing == 0 && mem->bad == 0;
+    mem->pub_cpu_ns = raw_cpu_ns() - began;
     pubsub__local_close(self.store);
     pubsub__free(self.records);
     pubsub__free(self.payloads);
-    return fine;
-}
-
-static uint64_t number(int argc, char **argv, int index, uint64_t otherwise)
-{
-    return argc > index ? strtoull(argv[index], NULL, 10) : otherwise;
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const words[] = {"pub", "latency", "e2e", "e2e-latency"};
-    static const char *const names[] = {"publish_throughput", "publish_latency",
-                                        "end_to_end_throughput", "end_to_end_latency"};
     if (argc < 3) {
         fprintf(stderr, "usage: local_raw pub|latency|e2e|e2e-latency|all DIR "
                         "[duration_ms warmup_ms size batch rate backlog]\n");
         return 2;
     }
     settings with = {.dir = argv[2],
-                     .duration_ns = number(argc, argv, 3, 2000) * MS,
-                     .warmup_ns = number(argc, argv, 4, 300) * MS,
-                     .size = number(argc, argv, 5, 256),
-                     .batch = number(argc, argv, 6, 256),
-                     .rate = number(argc, argv, 7, 5000),
-                     .backlog = number(argc, argv, 8, 10000)};
+                     .duration_ns = raw_number(argc, argv, 3, 2000) * MS,
+                     .warmup_ns = raw_number(argc, argv, 4, 300) * MS,
+                     .size = raw_number(argc, argv, 5, 256),
+                     .batch = raw_number(argc, argv, 6, 256),
+                     .rate = raw_number(argc, argv, 7, 5000),
+                     .backlog = raw_number(argc, argv, 8, 10000)};
     if (with.size < BENCH_FRAME_SIZE || with.batch == 0 || with.rate == 0 ||
         with.backlog < with.batch) {
         fprintf(stderr, "local_raw: size below 32, batch or rate 0, or backlog below batch\n");
         return 2;
     }
-    bool fine = true;
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(argv[1], words[i]) == 0 || strcmp(argv[1], "all") == 0) {
-            fine = run_figure(&with, names[i], (i & 1) != 0, i < 2) && fine;
-        }
-    }
-    return fine ? 0 : 8;
+    raw_program program = {
+        .name = "local_raw", .with = &with, .publish = publish_all, .subscribe = subscribe};
+    return raw_figures(&program, argv[1]);
 }

@@ -17,8 +17,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS, getrusage */
 #endif
+#include "raw.h"
+
 #include "bench_frame.h"
-#include "bench_track.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -29,19 +30,12 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#define MS UINT64_C(1000000)
-#define LATENCY_MAX_NS (UINT64_C(3600) * 1000 * MS)
+#define MS RAW_MS
 #define NUDGE_NS (10 * MS)
 #define DRAIN_NS (5000 * MS)
 #define CONNECT_NS (10000 * MS)
@@ -51,30 +45,10 @@ typedef struct settings {
     uint64_t duration_ns, warmup_ns, size, qos, rate, backlog, window, batch;
 } settings;
 
-typedef struct shared {
-    _Atomic uint32_t ready, over;
-    _Atomic uint64_t sent, received;
-    uint32_t run;
-    char topic[40];
-    /* the publisher's */
-    uint64_t measured_from, first_ns, last_ns, measured_sent, failed, nudges, pub_cpu_ns;
-    /* the subscriber's */
-    uint64_t measured, last_arrival_ns, bad, missing, sub_cpu_ns;
-    pubsub__hist latency; /* cells behind this struct */
-} shared;
-
 static void die(const char *what, int code)
 {
     fprintf(stderr, "mqtt_raw: %s: %d\n", what, code);
     exit(EXIT_FAILURE);
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct rusage now;
-    getrusage(RUSAGE_SELF, &now);
-    return (uint64_t)(now.ru_utime.tv_sec + now.ru_stime.tv_sec) * 1000 * MS +
-           (uint64_t)(now.ru_utime.tv_usec + now.ru_stime.tv_usec) * 1000;
 }
 
 static char *writable(const void *text)
@@ -160,44 +134,24 @@ static MQTTAsync open_client(const settings *with, void *context, MQTTAsync_mess
 /* ---- subscriber ------------------------------------------------------------------------------ */
 
 typedef struct subscriber {
-    shared *mem;
+    raw_shared *mem;
     bench_track track;
     bool open;
 } subscriber;
 
-static void take(subscriber *self, const MQTTAsync_message *message)
-{
-    shared *mem = self->mem;
-    bench_frame frame;
-    bench_frame_state state =
-        bench_frame_read(message->payload, (size_t)message->payloadlen, mem->run, 1, &frame);
-    if (state != BENCH_FRAME_OK ||
-        bench_track_add(&self->track, frame.sequence) != BENCH_TRACK_NEW) {
-        mem->bad++;
-        return;
-    }
-    if (frame.phase == BENCH_MEASURED) {
-        mem->measured++;
-        mem->last_arrival_ns = pubsub__clock_mono_ns();
-        if (self->open) {
-            pubsub__hist_record(&mem->latency, mem->last_arrival_ns - frame.due_ns);
-        }
-    }
-    /* Release: who waits for the last message reads the rest. */
-    atomic_store_explicit(&mem->received, self->track.unique, memory_order_release);
-}
-
 static int on_message(void *context, char *topic, int topic_len, MQTTAsync_message *message)
 {
+    subscriber *self = context;
     (void)topic_len;
-    take(context, message);
+    raw_arrived(self->mem, &self->track, message->payload, (size_t)message->payloadlen, self->open);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);
     return 1;
 }
 
-static void subscribe(const settings *with, shared *mem, bool open)
+static void subscribe(const void *settings_of, raw_shared *mem, bool open)
 {
+    const settings *with = settings_of;
     subscriber self = {.mem = mem, .open = open};
     bench_track_init(&self.track);
     MQTTAsync handle = open_client(with, &self, on_message);
@@ -209,7 +163,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
         die("subscribe", rc);
     }
     wait_answer("subscribe");
-    uint64_t began = cpu_ns();
+    uint64_t began = raw_cpu_ns();
     atomic_store(&mem->ready, 1);
     uint64_t seen = 0, since = pubsub__clock_mono_ns();
     for (;;) {
@@ -223,7 +177,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
             break;
         }
     }
-    mem->sub_cpu_ns = cpu_ns() - began;
+    mem->sub_cpu_ns = raw_cpu_ns() - began;
     MQTTAsync_destroy(&handle); /* no callback after this */
     mem->missing = bench_track_missing(&self.track, atomic_load(&mem->sent));
     bench_track_fini(&self.track);
@@ -233,7 +187,7 @@ static void subscribe(const settings *with, shared *mem, bool open)
 
 typedef struct publisher {
     const settings *with;
-    shared *mem;
+    raw_shared *mem;
     MQTTAsync handle;
     MQTTAsync nudger;
     uint8_t *payload;
@@ -346,7 +300,7 @@ static void publish(publisher *self, bench_phase phase, uint64_t due_ns)
     }
 }
 
-static void prepare(publisher *self, const settings *with, shared *mem)
+static void prepare(publisher *self, const settings *with, raw_shared *mem)
 {
     pthread_condattr_t clock;
     pthread_condattr_init(&clock);
@@ -373,7 +327,7 @@ static void prepare(publisher *self, const settings *with, shared *mem)
 static void publish_closed(publisher *self, bool alone)
 {
     const settings *with = self->with;
-    shared *mem = self->mem;
+    raw_shared *mem = self->mem;
     uint64_t step = self->window / 2 < with->batch ? self->window / 2 : with->batch;
     step = step > 0 ? step : 1;
     uint64_t measure_ns = pubsub__clock_mono_ns() + with->warmup_ns;
@@ -427,12 +381,13 @@ static void publish_open(publisher *self)
     self->mem->measured_from = self->warm;
 }
 
-static void publish_all(const settings *with, shared *mem, bool open, bool alone)
+static void publish_all(const void *settings_of, raw_shared *mem, bool open, bool alone)
 {
+    const settings *with = settings_of;
     publisher self = {.next = 0};
     prepare(&self, with, mem);
     g_self = &self;
-    uint64_t began = cpu_ns();
+    uint64_t began = raw_cpu_ns();
     self.t0 = pubsub__clock_mono_ns();
     self.warm = open ? with->warmup_ns / MS * with->rate / 1000 : 0;
     self.timed = open && alone;
@@ -447,7 +402,7 @@ static void publish_all(const settings *with, shared *mem, bool open, bool alone
         mem->failed += self.next - atomic_load(&self.done);
     }
     mem->last_ns = pubsub__clock_mono_ns();
-    mem->pub_cpu_ns = cpu_ns() - began;
+    mem->pub_cpu_ns = raw_cpu_ns() - began;
     mem->measured_sent = self.next - mem->measured_from;
     atomic_store(&mem->over, 1);
     MQTTAsync_destroy(&self.handle);
@@ -457,131 +412,28 @@ static void publish_all(const settings *with, shared *mem, bool open, bool alone
     pubsub__free(self.payload);
 }
 
-/* ---- one figure ------------------------------------------------------------------------------ */
-
-static shared *make_shared(void)
-{
-    size_t ncells = pubsub__hist_cell_of(LATENCY_MAX_NS) + 1;
-    void *memory = mmap(NULL, sizeof(shared) + ncells * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("mmap");
-        exit(EXIT_FAILURE);
-    }
-    shared *mem = memory;
-    mem->run = (uint32_t)pubsub__rand_u64();
-    snprintf(mem->topic, sizeof(mem->topic), "pubsub/bench/%08" PRIx32, mem->run);
-    mem->latency = (pubsub__hist){.cells = (uint64_t *)(void *)(mem + 1),
-                                  .ncells = ncells,
-                                  .highest = LATENCY_MAX_NS,
-                                  .min = UINT64_MAX};
-    return mem;
-}
-
-static pid_t start(const settings *with, shared *mem, bool publishes, bool open, bool alone)
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL);
-        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-        if (publishes) {
-            publish_all(with, mem, open, alone);
-        } else {
-            subscribe(with, mem, open);
-        }
-        exit(EXIT_SUCCESS);
-    }
-    if (pid < 0) {
-        perror("fork");
-        exit(EXIT_FAILURE);
-    }
-    return pid;
-}
-
-static bool ended_well(pid_t pid)
-{
-    int status = 0;
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static void report(const char *name, const shared *mem, bool open, bool alone)
-{
-    uint64_t count = alone ? mem->measured_sent : mem->measured;
-    uint64_t last = alone ? mem->last_ns : mem->last_arrival_ns;
-    uint64_t sent = atomic_load(&mem->sent);
-    double each = sent > 0 ? 1.0 / (double)sent : 0;
-    double value = open ? (double)pubsub__hist_percentile(&mem->latency, 0.5)
-                        : (double)count * 1e9 / (double)(last - mem->first_ns);
-    printf("{\"name\":\"%s\",\"value\":%.1f,\"p99\":%" PRIu64 ",\"count\":%" PRIu64
-           ",\"missing\":%" PRIu64 ",\"bad\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"nudges\":%" PRIu64
-           ",\"publisher_cpu_ns\":%.0f,\"subscriber_cpu_ns\":%.0f}\n",
-           name, value, pubsub__hist_percentile(&mem->latency, 0.99), count, mem->missing, mem->bad,
-           mem->failed, mem->nudges, (double)mem->pub_cpu_ns * each,
-           (double)mem->sub_cpu_ns * each);
-    fflush(stdout);
-}
-
-/* Returns whether everything that was sent was confirmed and arrived. */
-static bool run_figure(const settings *with, const char *name, bool open, bool alone)
-{
-    shared *mem = make_shared();
-    pid_t to = alone ? 0 : start(with, mem, false, open, alone);
-    while (to > 0 && atomic_load(&mem->ready) == 0) {
-        pubsub__clock_sleep_until(pubsub__clock_mono_ns() + MS);
-        if (waitpid(to, NULL, WNOHANG) == to) {
-            exit(EXIT_FAILURE);
-        }
-    }
-    bool fine = ended_well(start(with, mem, true, open, alone));
-    atomic_store(&mem->over, 1);
-    fine = (to == 0 || ended_well(to)) && fine;
-    if (fine) {
-        report(name, mem, open, alone);
-    }
-    if (mem->missing > 0 || mem->bad > 0 || mem->failed > 0) {
-        fprintf(stderr,
-                "mqtt_raw: %s: %" PRIu64 " missing, %" PRIu64 " bad, %" PRIu64 " not confirmed\n",
-                name, mem->missing, mem->bad, mem->failed);
-        return false;
-    }
-    return fine;
-}
-
-static uint64_t number(int argc, char **argv, int index, uint64_t otherwise)
-{
-    return argc > index ? strtoull(argv[index], NULL, 10) : otherwise;
-}
-
 int main(int argc, char **argv)
 {
-    static const char *const words[] = {"pub", "latency", "e2e", "e2e-latency"};
-    static const char *const names[] = {"publish_throughput", "publish_latency",
-                                        "end_to_end_throughput", "end_to_end_latency"};
     if (argc < 3) {
         fprintf(stderr, "usage: mqtt_raw pub|latency|e2e|e2e-latency|all HOST:PORT "
                         "[duration_ms warmup_ms size qos rate backlog window batch]\n");
         return 2;
     }
     settings with = {.server = argv[2],
-                     .duration_ns = number(argc, argv, 3, 2000) * MS,
-                     .warmup_ns = number(argc, argv, 4, 300) * MS,
-                     .size = number(argc, argv, 5, 256),
-                     .qos = number(argc, argv, 6, 1),
-                     .rate = number(argc, argv, 7, 5000),
-                     .backlog = number(argc, argv, 8, 10000),
-                     .window = number(argc, argv, 9, 400),
-                     .batch = number(argc, argv, 10, 200)};
+                     .duration_ns = raw_number(argc, argv, 3, 2000) * MS,
+                     .warmup_ns = raw_number(argc, argv, 4, 300) * MS,
+                     .size = raw_number(argc, argv, 5, 256),
+                     .qos = raw_number(argc, argv, 6, 1),
+                     .rate = raw_number(argc, argv, 7, 5000),
+                     .backlog = raw_number(argc, argv, 8, 10000),
+                     .window = raw_number(argc, argv, 9, 400),
+                     .batch = raw_number(argc, argv, 10, 200)};
     if (with.size < BENCH_FRAME_SIZE || with.size > INT32_MAX || with.qos > 2 || with.rate == 0 ||
         with.window == 0 || with.batch == 0 || with.backlog < with.batch) {
         fprintf(stderr, "mqtt_raw: size below 32, qos above 2, a 0, or backlog below batch\n");
         return 2;
     }
-    bool fine = true;
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(argv[1], words[i]) == 0 || strcmp(argv[1], "all") == 0) {
-            fine = run_figure(&with, names[i], (i & 1) != 0, i < 2) && fine;
-        }
-    }
-    return fine ? 0 : 8;
+    raw_program program = {
+        .name = "mqtt_raw", .with = &with, .publish = publish_all, .subscribe = subscribe};
+    return raw_figures(&program, argv[1]);
 }

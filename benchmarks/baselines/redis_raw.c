@@ -14,6 +14,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS, getrusage */
 #endif
+#include "raw.h"
+
 #include "bench_frame.h"
 
 #include "base/alloc.h"
@@ -21,18 +23,12 @@
 
 #include <hiredis/hiredis.h>
 
-#include <inttypes.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define MS UINT64_C(1000000)
+#define MS RAW_MS
 
 typedef struct settings {
     bool streams;
@@ -40,27 +36,10 @@ typedef struct settings {
     uint64_t duration_ns, warmup_ns, size, backlog, window, batch;
 } settings;
 
-typedef struct shared {
-    _Atomic uint32_t ready, over;
-    _Atomic uint64_t sent, received, wrong;
-    uint32_t run;
-    char topic[40];
-    uint64_t from_ns, to_ns, pub_sent, pub_cpu_ns;
-    uint64_t got_from, got_to, got, sub_cpu_ns;
-} shared;
-
 static void die(const char *what)
 {
     (void)fprintf(stderr, "redis_raw: %s\n", what);
     exit(1);
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct rusage use;
-    (void)getrusage(RUSAGE_SELF, &use);
-    return (uint64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * UINT64_C(1000000000) +
-           (uint64_t)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000u;
 }
 
 static redisContext *open_connection(const settings *with)
@@ -83,23 +62,23 @@ static redisReply *next_reply(redisContext *redis)
 
 /* ---- the subscriber --------------------------------------------------------------------------- */
 
-static void take(shared *mem, const redisReply *payload)
+static void take(raw_shared *mem, const redisReply *payload)
 {
     bench_frame frame;
     if (bench_frame_read(payload->str, (size_t)payload->len, mem->run, 1, &frame) !=
             BENCH_FRAME_OK ||
         frame.sequence != mem->received) {
-        mem->wrong++;
+        mem->bad++;
     }
     if (frame.phase == BENCH_MEASURED) {
-        mem->got_to = pubsub__clock_mono_ns();
-        mem->got_from = mem->got == 0 ? mem->got_to : mem->got_from;
-        mem->got++;
+        mem->last_arrival_ns = pubsub__clock_mono_ns();
+        mem->first_ns = mem->measured == 0 ? mem->last_arrival_ns : mem->first_ns;
+        mem->measured++;
     }
     mem->received++;
 }
 
-static void read_channel(const settings *with, shared *mem)
+static void read_channel(const settings *with, raw_shared *mem)
 {
     redisContext *redis = open_connection(with);
     freeReplyObject(redisCommand(redis, "SUBSCRIBE %s", mem->topic));
@@ -113,7 +92,7 @@ static void read_channel(const settings *with, shared *mem)
     }
 }
 
-static void read_stream(const settings *with, shared *mem)
+static void read_stream(const settings *with, raw_shared *mem)
 {
     redisContext *redis = open_connection(with);
     char last[64] = "0-0";
@@ -136,9 +115,23 @@ static void read_stream(const settings *with, shared *mem)
     }
 }
 
+static void subscribe(const void *settings_of, raw_shared *mem, bool open)
+{
+    const settings *with = settings_of;
+    uint64_t began = raw_cpu_ns();
+    (void)open;
+    if (with->streams) {
+        read_stream(with, mem);
+    } else {
+        read_channel(with, mem);
+    }
+    mem->sub_cpu_ns = raw_cpu_ns() - began;
+    mem->missing = mem->sent > mem->received ? mem->sent - mem->received : 0;
+}
+
 /* ---- the publisher ------------------------------------------------------------------------------ */
 
-static void append(redisContext *redis, const settings *with, const shared *mem,
+static void append(redisContext *redis, const settings *with, const raw_shared *mem,
                    const char *payload)
 {
     const char *xadd[5] = {"XADD", mem->topic, "*", "payload", payload};
@@ -152,19 +145,20 @@ static void append(redisContext *redis, const settings *with, const shared *mem,
     }
 }
 
-static void publish_all(const settings *with, shared *mem, bool alone)
+static void publish_all(const void *settings_of, raw_shared *mem, bool open, bool alone)
 {
+    const settings *with = settings_of;
+    (void)open;
     redisContext *redis = open_connection(with);
     char *payload = pubsub__calloc(1, with->size);
     uint64_t in_flight = 0;
-    uint64_t cpu = 0;
+    uint64_t began = raw_cpu_ns();
     uint64_t start = pubsub__clock_mono_ns();
     uint64_t now = 0;
     while ((now = pubsub__clock_mono_ns()) < start + with->warmup_ns + with->duration_ns) {
         bool measured = now >= start + with->warmup_ns;
-        if (measured && mem->from_ns == 0) {
-            mem->from_ns = now;
-            cpu = cpu_ns();
+        if (measured && mem->measured_sent == 0) {
+            mem->first_ns = now; /* end to end the subscriber's first one counts */
         }
         if (!alone && mem->sent - mem->received + with->batch > with->backlog) {
             (void)usleep(20);
@@ -176,7 +170,7 @@ static void publish_all(const settings *with, shared *mem, bool alone)
             bench_frame_write(&frame, 1, payload, with->size);
             append(redis, with, mem, payload);
             mem->sent++;
-            mem->pub_sent += measured ? 1 : 0;
+            mem->measured_sent += measured ? 1 : 0;
         }
         in_flight += with->batch;
         while (in_flight + with->batch > with->window) {
@@ -187,8 +181,8 @@ static void publish_all(const settings *with, shared *mem, bool alone)
     for (; in_flight > 0; in_flight--) {
         freeReplyObject(next_reply(redis));
     }
-    mem->to_ns = pubsub__clock_mono_ns();
-    mem->pub_cpu_ns = cpu_ns() - cpu;
+    mem->last_ns = pubsub__clock_mono_ns();
+    mem->pub_cpu_ns = raw_cpu_ns() - began;
     mem->over = 1;
     if (!alone && !with->streams) {
         freeReplyObject(redisCommand(redis, "PUBLISH %s %s", mem->topic, ""));
@@ -197,52 +191,11 @@ static void publish_all(const settings *with, shared *mem, bool alone)
     pubsub__free(payload);
 }
 
-/* ---- figures -------------------------------------------------------------------------------------- */
-
-static void figure(const settings *with, const char *name, bool alone)
+static void after(const void *settings_of, const raw_shared *mem)
 {
-    shared *mem =
-        mmap(NULL, sizeof(*mem), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (mem == MAP_FAILED) {
-        die("no shared memory");
-    }
-    mem->run = (uint32_t)pubsub__clock_mono_ns();
-    (void)snprintf(mem->topic, sizeof(mem->topic), "bench/%08" PRIx32 "/0", mem->run);
-    pid_t child = alone ? 0 : fork();
-    if (!alone && child == 0) {
-        uint64_t cpu = cpu_ns();
-        if (with->streams) {
-            read_stream(with, mem);
-        } else {
-            read_channel(with, mem);
-        }
-        mem->sub_cpu_ns = cpu_ns() - cpu;
-        _exit(0);
-    }
-    while (!alone && !mem->ready) {
-        (void)usleep(1000);
-    }
-    publish_all(with, mem, alone);
-    if (!alone && waitpid(child, NULL, 0) != child) {
-        die("the subscriber is gone");
-    }
-    double seconds = alone ? (double)(mem->to_ns - mem->from_ns) / 1e9
-                           : (double)(mem->got_to - mem->got_from) / 1e9;
-    double value = (double)(alone ? mem->pub_sent : mem->got) / seconds;
-    (void)printf("{\"name\": \"%s\", \"value\": %.0f, \"p99\": 0, \"publisher_cpu_ns\": %.0f, "
-                 "\"subscriber_cpu_ns\": %.0f, \"wrong\": %" PRIu64 "}\n",
-                 name, value, (double)mem->pub_cpu_ns / (double)(mem->pub_sent + 1),
-                 (double)mem->sub_cpu_ns / (double)(mem->received + 1), (uint64_t)mem->wrong);
-    (void)fflush(stdout);
-    redisContext *redis = open_connection(with);
+    redisContext *redis = open_connection(settings_of);
     freeReplyObject(redisCommand(redis, "DEL %s", mem->topic));
     redisFree(redis);
-    (void)munmap(mem, sizeof(*mem));
-}
-
-static uint64_t number(int argc, char **argv, int index, uint64_t otherwise)
-{
-    return index < argc ? strtoull(argv[index], NULL, 10) : otherwise;
 }
 
 int main(int argc, char **argv)
@@ -252,21 +205,21 @@ int main(int argc, char **argv)
             "batch]");
     }
     settings with = {.streams = strcmp(argv[2], "streams") == 0,
-                     .port = (int)number(argc, argv, 3, 6379),
-                     .duration_ns = number(argc, argv, 4, 1000) * MS,
-                     .warmup_ns = number(argc, argv, 5, 300) * MS,
-                     .size = number(argc, argv, 6, 256),
-                     .backlog = number(argc, argv, 7, 10000),
-                     .window = number(argc, argv, 8, 4096),
-                     .batch = number(argc, argv, 9, 512)};
+                     .port = (int)raw_number(argc, argv, 3, 6379),
+                     .duration_ns = raw_number(argc, argv, 4, 1000) * MS,
+                     .warmup_ns = raw_number(argc, argv, 5, 300) * MS,
+                     .size = raw_number(argc, argv, 6, 256),
+                     .backlog = raw_number(argc, argv, 7, 10000),
+                     .window = raw_number(argc, argv, 8, 4096),
+                     .batch = raw_number(argc, argv, 9, 512)};
     if (with.size < BENCH_FRAME_SIZE || with.batch == 0 || with.window < with.batch) {
         die("size, window or batch too small");
     }
-    if (strcmp(argv[1], "e2e") != 0) {
-        figure(&with, "publish_throughput", true);
-    }
-    if (strcmp(argv[1], "pub") != 0) {
-        figure(&with, "end_to_end_throughput", false);
-    }
-    return 0;
+    raw_program program = {.name = "redis_raw",
+                           .with = &with,
+                           .publish = publish_all,
+                           .subscribe = subscribe,
+                           .after = after,
+                           .no_latency = true};
+    return raw_figures(&program, argv[1]);
 }

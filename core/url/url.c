@@ -2,6 +2,7 @@
 #include <pubsub/url.h>
 
 #include "base/alloc.h"
+#include "base/nearest.h"
 #include "base/text.h"
 #include "base/utf8.h"
 #include "url/parts.h"
@@ -150,8 +151,13 @@ static void put_authority(writer *to, const pubsub_url *url)
     }
 }
 
+/* Also where it is misspelt, because just then it is shown. */
 static bool looks_secret(const char *key)
 {
+    const char *dot = strrchr(key, '.');
+    if (pubsub__edit_distance(dot == NULL ? key : dot + 1, "password") <= 3) {
+        return true;
+    }
     static const char *const words[] = {"password", "passwd", "secret", "token", "passphrase"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         size_t len = strlen(words[i]);

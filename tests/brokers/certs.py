@@ -48,6 +48,7 @@ distinguished_name = none
 prompt = no
 [none]
 """
+CLIENT = "client"  # the name in the certificate of a client
 VALID = ("20200101000000Z", "20491231235959Z")
 OVER = ("20200101000000Z", "20200201000000Z")
 
@@ -67,8 +68,8 @@ def make(directory):
         _sign(directory, "ca", "server", "localhost", "server", VALID)
         _sign(directory, "ca", "expired", "localhost", "server", OVER)
         _sign(directory, "ca", "mismatch", "broker.elsewhere.example", "mismatch", VALID)
-        _sign(directory, "ca", "client", "client", "client", VALID)
-        _sign(directory, "wrong-ca", "wrong-client", "client", "client", VALID)
+        _sign(directory, "ca", "client", CLIENT, "client", VALID)
+        _sign(directory, "wrong-ca", "wrong-client", CLIENT, "client", VALID)
         with open(done, "w", encoding="ascii"):
             pass
     return directory

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 
+import certs
 import kinds
 import probe
 
@@ -26,6 +27,7 @@ class Rabbitmq(kinds.Kind):
     name = "rabbitmq"
     variants = {
         "mqtt": "the MQTT plug-in as well",
+        "tls-login": "TLS where a client certificate is a login: its common name is the user",
         "blocked": "a disk alarm from the beginning: publishers are blocked",
     }
     grace = 20
@@ -48,18 +50,24 @@ class Rabbitmq(kinds.Kind):
         if instance.tls:
             ca, cert, key = instance.certificates()
             asked = instance.has("tls-client")
+            looked_at = asked or instance.has("tls-login")
             lines += [f"listeners.ssl.1 = 127.0.0.1:{instance.port('tls')}",
                       f"ssl_options.cacertfile = {ca}", f"ssl_options.certfile = {cert}",
                       f"ssl_options.keyfile = {key}",
-                      f"ssl_options.verify = verify_{'peer' if asked else 'none'}",
+                      f"ssl_options.verify = verify_{'peer' if looked_at else 'none'}",
                       f"ssl_options.fail_if_no_peer_cert = {str(asked).lower()}"]
             instance.url("tls", f"amqps://localhost:{instance.port('tls')}")
+        if instance.has("tls-login"):
+            lines += ["auth_mechanisms.1 = PLAIN", "auth_mechanisms.2 = EXTERNAL",
+                      "ssl_cert_login_from = common_name"]
         if instance.has("mqtt"):
             lines += [f"mqtt.listeners.tcp.1 = 127.0.0.1:{instance.port('mqtt')}",
                       f"mqtt.allow_anonymous = {str(not instance.has('auth')).lower()}"]
             instance.url("mqtt", f"mqtt://127.0.0.1:{instance.port('mqtt')}")
         instance.config("rabbitmq.conf", lines)
-        instance.write("enabled_plugins", "[rabbitmq_mqtt].\n" if instance.has("mqtt") else "[].\n")
+        plugins = ["rabbitmq_mqtt"] * instance.has("mqtt")
+        plugins += ["rabbitmq_auth_mechanism_ssl"] * instance.has("tls-login")
+        instance.write("enabled_plugins", f"[{','.join(plugins)}].\n")
         epmd = str(instance.port("epmd"))
         instance.node("epmd", [shutil.which("epmd"), "-address", "127.0.0.1", "-port", epmd])
         instance.node("rabbitmq", [SERVER], self.environment(instance))
@@ -122,14 +130,17 @@ class Rabbitmq(kinds.Kind):
         else:
             instance.state["user"] = "guest"
             instance.state["password_file"] = instance.write("password", "guest\n")
-        if not definitions["users"] and not definitions["policies"]:
+        if not instance.has("auth", "small", "tls-login"):
             return []
-        if not definitions["users"]:
-            definitions["users"] = [
-                {"name": "guest", "password_hash": password_hash("guest"), "tags": "administrator",
-                 "hashing_algorithm": "rabbit_password_hashing_sha256"}]
-            definitions["permissions"] = [
-                {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]
+        others = [] if instance.has("auth") else [("guest", "guest", "administrator")]
+        if instance.has("tls-login"):
+            others.append((certs.CLIENT, secrets.token_hex(12), ""))
+        for user, secret, tags in others:
+            definitions["users"].append(
+                {"name": user, "password_hash": password_hash(secret), "tags": tags,
+                 "hashing_algorithm": "rabbit_password_hashing_sha256"})
+            definitions["permissions"].append(
+                {"user": user, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"})
         path = instance.write("definitions.json", json.dumps(definitions, indent=1) + "\n")
         lines = [f"load_definitions = {path}"]
         if instance.has("auth"):  # else it makes a user guest before it loads them

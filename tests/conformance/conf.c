@@ -230,6 +230,16 @@ static void note_missing(const conf_case *row)
     }
 }
 
+/* Where subscriptions share, the caps have to say it. */
+static void note_shared(void)
+{
+    const char *note = declared.features[PUBSUB_FEATURE_GROUP].note;
+    KIT_SAYS(note, "share");
+    outcome = CONF_REFUSED;
+    (void)snprintf(reason, sizeof(reason), "%s", note);
+    print_message("             skipped: %s: %s\n", adapter_under_test->name, note);
+}
+
 static int64_t limit_of(const conf_case *row)
 {
     bool is_fault = (row->modes & CONF_FAULT) != 0;
@@ -305,6 +315,10 @@ static void run_item(void **state)
     }
     if (!conf_offers(t, current->row->needs)) {
         note_missing(current->row);
+        skip();
+    }
+    if (adapter_under_test->shared_topics && (current->row->modes & CONF_FANOUT) != 0) {
+        note_shared();
         skip();
     }
     conf_place_prepare(t, current->row->modes);

@@ -30,7 +30,9 @@ enum {
      * drop some: runs on the generous one. */
     CONF_LOAD = 1u << 8,
     /* Breaks the broker or the way to it: has its own, behind a proxy. */
-    CONF_FAULT = 1u << 9
+    CONF_FAULT = 1u << 9,
+    /* Two plain subscriptions of one topic, each of which gets all. */
+    CONF_FANOUT = 1u << 10
 };
 
 #define CONF_URL_MAX 512
@@ -54,6 +56,9 @@ typedef struct conf_network {
      * connection. So a subscription that begins anew meanwhile may first get the end of what was sent, then
      * what is sent again. */
     bool drains;
+    /* What was made at the broker less than so many milliseconds before kill -9 may be gone, whatever was
+     * confirmed. 0 = what is made is kept. */
+    int64_t writes_down;
     /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
     const char *attentive;
 } conf_network;
@@ -77,6 +82,12 @@ typedef struct conf_adapter {
     bool headers_by_name;
     /* A confirmation does not tell the position of what was published. */
     bool blind_receipts;
+    /* What a client gives back comes behind what was not delivered yet, and counts as an attempt. The note of
+     * PUBSUB_FEATURE_ATTEMPTS has to say so. */
+    bool returns_late;
+    /* A topic is one queue: all its subscriptions share the messages, in a group or not, and it keeps them
+     * while there is none. The note of PUBSUB_FEATURE_GROUP has to say so. */
+    bool shared_topics;
 } conf_adapter;
 
 /* One run of one case. */

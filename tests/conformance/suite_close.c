@@ -256,6 +256,13 @@ static void what_no_handler_saw_goes_back(conf *t)
     assert_int_equal(kit_count(sub), 0);
     kit_peer_close(sub->peer);
     sub = kit_subscribe(conf_peer(t), topic, options);
+    if (t->adapter->returns_late) {
+        size_t total = 0;
+        KIT_AWAIT(t->net, conf_union(&sub, 1, "m", 50, &total) == 50);
+        assert_int_equal(total, 50);
+        KIT_SAYS(t->caps.features[PUBSUB_FEATURE_ATTEMPTS].note, "not handled");
+        return;
+    }
     conf_expect_exactly(t, sub, "m", 50);
     for (size_t i = 0; i < 50 && conf_offers(t, F(ATTEMPTS)); i++) {
         assert_true(kit_at(sub, i)->attempt <= 1);
@@ -276,7 +283,7 @@ const conf_case conf_close[] = {
     CONF_CASE(end_at_once_names_what_is_left, CONF_ALL, 0, 0),
     CONF_CASE(no_callback_after_end, CONF_ALL | CONF_LOAD, 0, 0),
     CONF_CASE(no_callback_after_unsubscribe, CONF_ALL | CONF_LOAD, 0, 0),
-    CONF_CASE(a_handler_ends_its_own_subscription, CONF_ALL, 0, 0),
+    CONF_CASE(a_handler_ends_its_own_subscription, CONF_ALL | CONF_FANOUT, 0, 0),
     CONF_CASE(unsubscribe_waits_for_the_handler, CONF_DISPATCH, 0, 0),
     CONF_CASE(in_a_handler_end_is_refused_and_shutdown_starts_it, CONF_ALL, 0, 0),
     CONF_CASE(waiters_wake_when_the_client_ends, CONF_ALL, 0, 0),

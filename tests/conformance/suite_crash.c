@@ -7,6 +7,14 @@
 
 enum { COUNT = 60, TAKEN = 25, HELD = 10, PREFETCH = 20 };
 
+/* Across a crash: everywhere, or in durable subscriptions only, as the note says. */
+static bool counts_attempts(const conf *t, const char *form)
+{
+    const pubsub_cap *cap = &t->caps.features[PUBSUB_FEATURE_ATTEMPTS];
+    return cap->support == PUBSUB_NATIVE &&
+           (strstr(cap->note, "durable") == NULL || strstr(form, "durable=") != NULL);
+}
+
 /* A consumer is killed with messages acked, handed out and prefetched. Everything it did not ack
  * comes again; what it acked, at most once more. */
 static void kill_consumer(conf *t, const char *form, bool another_member)
@@ -39,7 +47,7 @@ static void kill_consumer(conf *t, const char *form, bool another_member)
     for (size_t i = TAKEN - HELD; i < TAKEN; i++) {
         const kit_message *message = kit_find(sub, conf_text(t, "m%zu", i));
         assert_true(message->redelivered || message->attempt != 1);
-        if (t->caps.features[PUBSUB_FEATURE_ATTEMPTS].support == PUBSUB_NATIVE) {
+        if (counts_attempts(t, form)) {
             assert_true(message->attempt >= 2);
         }
     }
@@ -60,6 +68,23 @@ static void killed_only_member_of_a_durable_group(conf *t)
 {
     const char *name = conf_name(t, "g");
     kill_consumer(t, conf_text(t, "group=%s durable=%s", name, name), false);
+}
+
+/* m0, m1, ..., then the fence; where the broker goes on with what it has of a connection that is lost, some of
+ * it may come behind the fence. */
+static void expect_in_order(conf *t, kit_sub *sub)
+{
+    const conf_network *network = t->adapter->network;
+    bool drains = network != NULL && network->drains;
+    size_t count = kit_count(sub);
+    size_t next = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t number = conf_number(kit_at(sub, i), "m");
+        if (number != SIZE_MAX || (!drains && i + 1 < count)) {
+            assert_int_equal(number, next++);
+        }
+    }
+    assert_int_equal(next + 1, count); /* one fence */
 }
 
 /* Publishers are killed at any moment: what they were told is stored is there, in order, and nothing
@@ -90,9 +115,7 @@ static void killed_publishers_lose_nothing_confirmed(conf *t)
         assert_true(stored > 0);
         KIT_AWAIT(t->net, kit_count(sub) >= stored);
         conf_fence(t, sub->peer, topic, sub);
-        for (size_t i = 0; i + 1 < kit_count(sub); i++) {
-            assert_int_equal(conf_number(kit_at(sub, i), "m"), i);
-        }
+        expect_in_order(t, sub);
     }
 }
 
@@ -118,5 +141,5 @@ const conf_case conf_crash[] = {
     CONF_CASE(killed_only_member_of_a_durable_group, CONF_POLLED, F(DURABLE_GROUP) | F(ACK),
               F(DURABLE_GROUP)),
     CONF_CASE(killed_publishers_lose_nothing_confirmed, CONF_THREAD, F(QOS1), F(QOS1)),
-    CONF_CASE(killed_listeners_disturb_nobody, CONF_THREAD, 0, 0),
+    CONF_CASE(killed_listeners_disturb_nobody, CONF_THREAD | CONF_FANOUT, 0, 0),
     CONF_END};

@@ -303,5 +303,5 @@ const conf_case conf_lifecycle[] = {
     CONF_CASE(handlers_are_set_before_connecting, CONF_ALL, 0, 0),
     CONF_CASE(free_without_end, CONF_ALL, 0, 0),
     CONF_CASE(handle_may_be_freed_before_the_subscription_ends, CONF_ALL, 0, 0),
-    CONF_CASE(many_clients_in_one_process, CONF_ALL, 0, 0),
+    CONF_CASE(many_clients_in_one_process, CONF_ALL | CONF_FANOUT, 0, 0),
     CONF_END};

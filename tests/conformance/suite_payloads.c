@@ -416,9 +416,11 @@ static void check_not_expired(conf *t, kit_sub *sub, uint64_t stored)
 static void expired_messages_do_not_come(conf *t)
 {
     const char *topic = conf_topic(t, "a");
-    const char *options = conf_text(t, "durable=%s", conf_name(t, "d"));
+    const char *options = NULL;
     bool history = conf_offers(t, F(FROM_EARLIEST));
-    bool durable = conf_offers(t, F(DURABLE));
+    /* The queue of the topic keeps them for the next one, whatever name he gives. */
+    bool shared = t->adapter->shared_topics;
+    bool durable = conf_offers(t, F(DURABLE)) || shared;
     bool last = conf_offers(t, F(RETAIN) | F(PATTERNS));
     kit_peer *peer = conf_peer(t);
     uint64_t stored = 0;
@@ -427,6 +429,7 @@ static void expired_messages_do_not_come(conf *t)
         conf_skip(t, "messages wait nowhere");
     }
     if (durable) {
+        options = shared ? NULL : conf_text(t, "durable=%s", conf_name(t, "d"));
         kit_sub *away = kit_subscribe(conf_peer(t), topic, options);
         KIT_OK(pubsub_client_end(away->peer->client, kit_ms(KIT_PATIENCE), NULL), NULL);
     }

@@ -81,6 +81,10 @@ static void test_amqp_access_passwords(void **state)
     KIT_OK(kit_try_connect(&net, elsewhere, options, &error), &error);
 
     /* ---- permissions: the same broker, because each takes seconds to start ---- */
+    /* Who may not declare an exchange cannot compare its type, and need not. */
+    (void)snprintf(options, sizeof(options), "user=%s password=%s amqp.exchange=amq.fanout",
+                   kit_broker_need(broker, "limited_user"), kit_broker_password(broker, true));
+    KIT_OK(kit_try_connect(&net, url, options, &error), &error);
     kit_peer *peer = limited(broker);
     pubsub_receipt receipt;
     KIT_ERR(PUBSUB_EDENIED, publish(peer, "closed/t", 1, &receipt, &error));
@@ -100,12 +104,19 @@ static void test_amqp_access_passwords(void **state)
     assert_int_equal(kit_stats(peer).disconnects, 0);
 
     /* One that is refused among many: all others arrive. */
-    enum { COUNT = 300 };
+    enum { COUNT = 300, REFUSED = 150 };
+    char text[16];
+    uint64_t rejected = kit_stats(peer).rejected;
     for (size_t i = 0; i < COUNT; i++) {
-        pubsub_publication publication = kit_publication(i == 150 ? "closed/t" : "open/t", "y");
-        kit_send(peer, &publication);
+        (void)snprintf(text, sizeof(text), "y%zu", i);
+        kit_publish(peer, i == REFUSED ? "closed/t" : "open/t", text);
     }
-    KIT_AWAIT(&net, kit_count(open) >= 1 + COUNT - 1);
+    for (size_t i = 0; i < COUNT; i++) {
+        (void)snprintf(text, sizeof(text), "y%zu", i);
+        KIT_AWAIT(&net, i == REFUSED || kit_count_of(open, text) >= 1);
+    }
+    KIT_AWAIT(&net, kit_stats(peer).queued == 0);
+    assert_int_equal(kit_stats(peer).rejected - rejected, 1);
     assert_int_equal(kit_stats(peer).disconnects, 0);
     kit_net_fini(&net);
     kit_broker_stop(broker);
@@ -121,10 +132,8 @@ static void test_amqp_access_names(void **state)
     char text[300];
     pubsub_error error = PUBSUB_ERROR_INIT;
     kit_peer *peer = kit_peer_new(&net, url, "");
-    KIT_ERR(PUBSUB_EDENIED, kit_try_connect(&net, url, "amqp.exchange=amq.nothing.there", &error) ==
-                                    PUBSUB_ENOTFOUND
-                                ? PUBSUB_EDENIED
-                                : PUBSUB_OK);
+    KIT_ERR(PUBSUB_ENOTFOUND,
+            kit_try_connect(&net, url, "amqp.exchange=amq.nothing.there", &error));
     KIT_SAYS(error.text, "amq.nothing.there");
     KIT_ERR(PUBSUB_ETOPIC, kit_try_subscribe(peer, "t", "amqp.queue=amq.mine", NULL, &error));
     KIT_SAYS(error.text, "amq.");
@@ -164,6 +173,32 @@ static void test_amqp_access_queue_that_differs(void **state)
     KIT_SAYS(error.text, "x-single-active-consumer");
     kit_publish(second, "differs/t", "x");
     KIT_AWAIT(&net, kit_count(one) == 1);
+    kit_net_fini(&net);
+}
+
+/* A subscription gets what its pattern says or an error, whatever the exchange is. */
+static void test_amqp_access_exchange_that_differs(void **state)
+{
+    (void)state;
+    const char *url = kit_broker_shared("rabbitmq");
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    KIT_ERR(PUBSUB_EOPTION, kit_try_connect(&net, url, "amqp.exchange=amq.fanout", &error));
+    KIT_SAYS(error.text, "amqp.exchange_type");
+    KIT_SAYS(error.text, "fanout");
+    KIT_ERR(PUBSUB_EOPTION, kit_try_connect(&net, url, "amqp.exchange_type=direct", &error));
+    KIT_SAYS(error.text, "topic");
+    static const char *const good[] = {"amqp.exchange=amq.headers",
+                                       "amqp.exchange=amq.fanout amqp.exchange_type=fanout",
+                                       "amqp.exchange=amq.direct amqp.exchange_type=direct"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        kit_peer *peer = kit_peer_new(&net, url, good[i]);
+        kit_sub *sub = kit_subscribe(peer, "types/ours", NULL);
+        (void)kit_store_text(peer, "types/other", "other");
+        (void)kit_store_text(peer, "types/ours", "ours");
+        KIT_AWAIT(&net, kit_count_of(sub, "ours") == 1);
+        assert_int_equal(kit_count(sub), 1);
+        kit_peer_close(peer);
+    }
     kit_net_fini(&net);
 }
 
@@ -212,16 +247,43 @@ static void test_amqp_access_expired(void **state)
     kit_broker_stop(broker);
 }
 
+/* The certificate is the login: its common name is the user, who has no password here. */
+static void test_amqp_access_external(void **state)
+{
+    (void)state;
+    kit_broker *broker = kit_broker_start("rabbitmq", "tls-login");
+    const char *url = kit_broker_need(broker, "url_tls");
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    char options[1600];
+    int len = snprintf(options, sizeof(options), "amqp.auth=external %s",
+                       option("tls_ca", kit_broker_need(broker, "ca")));
+    KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error)); /* without a certificate */
+    KIT_SAYS(error.text, "EXTERNAL");
+    (void)snprintf(options + len, sizeof(options) - (size_t)len, " %s %s",
+                   option("tls_cert", kit_broker_need(broker, "cert")),
+                   option("tls_key", kit_broker_need(broker, "key")));
+    kit_peer *peer = kit_peer_new(&net, url, options);
+    kit_sub *sub = kit_subscribe(peer, "external/#", NULL);
+    kit_publish(peer, "external/t", "x");
+    KIT_AWAIT(&net, kit_count(sub) == 1);
+    /* Signed by somebody whom the broker does not know. */
+    (void)snprintf(options + len, sizeof(options) - (size_t)len, " %s %s",
+                   option("tls_cert", kit_broker_need(broker, "wrong_cert")),
+                   option("tls_key", kit_broker_need(broker, "wrong_key")));
+    assert_int_not_equal(kit_try_connect(&net, url, options, &error), PUBSUB_OK);
+    kit_net_fini(&net);
+    kit_broker_stop(broker);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_amqp_access_passwords),
-        CASE(test_amqp_access_names),
-        CASE(test_amqp_access_queue_that_differs),
-        CASE(test_amqp_access_authority),
-        CASE(test_amqp_access_expired),
+        CASE(test_amqp_access_passwords),          CASE(test_amqp_access_names),
+        CASE(test_amqp_access_queue_that_differs), CASE(test_amqp_access_exchange_that_differs),
+        CASE(test_amqp_access_authority),          CASE(test_amqp_access_expired),
+        CASE(test_amqp_access_external),
     };
     return cmocka_run_group_tests_name("amqp_access", tests, NULL, NULL);
 }

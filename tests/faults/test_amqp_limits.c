@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
 #include "support/net.h"
+#include "support/proxy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static pubsub_err publish(kit_peer *peer, const char *topic, size_t size, pubsub
     return rc;
 }
 
-/* With an alarm nothing is read from publishers any more: it is told, heartbeats go on, subscribers of
- * the same client are served, and the client ends in time. */
+/* With an alarm nothing is read from publishers any more: it is told, heartbeats go on, and the client ends
+ * in time and says that something was not sent. */
 static void blocked(const char *variant, const char *const *settings, const char *says)
 {
     kit_broker *broker = kit_broker_start_with("rabbitmq", variant, settings);
@@ -61,7 +62,7 @@ static void blocked(const char *variant, const char *const *settings, const char
     assert_int_equal(kit_count(sub), 0);
     pubsub_error error = PUBSUB_ERROR_INIT;
     uint64_t start = kit_now();
-    (void)pubsub_client_end(peer->client, 1000, &error);
+    KIT_ERR(PUBSUB_ETIMEDOUT, pubsub_client_end(peer->client, 1000, &error));
     assert_true((int64_t)((kit_now() - start) / 1000000) < kit_ms(5000));
     kit_net_fini(&net);
     kit_broker_stop(broker);
@@ -127,6 +128,75 @@ static void test_amqp_limits_small(void **state)
 }
 
 /* Somebody deletes the queue: told, made again, and a gap is raised. */
+/* What is not confirmed in time is sent again on a new connection, and it is told why. */
+static void test_amqp_limits_missing_confirm(void **state)
+{
+    (void)state;
+    const char *url = kit_broker_shared("rabbitmq");
+    char behind[256];
+    pubsub_publication publication = kit_publication("confirm/t", "x");
+    kit_proxy *proxy = kit_proxy_start(kit_url_port(url));
+    kit_proxy_url(proxy, url, behind, sizeof(behind));
+    kit_sub *sub = kit_subscribe(kit_peer_new(&net, url, ""), "confirm/#", NULL);
+    kit_peer *peer = kit_peer_new(&net, behind, "amqp.heartbeat=0 amqp.confirm_timeout=500ms");
+    kit_send(peer, &publication);
+    KIT_AWAIT(&net, kit_list_count(&peer->reports) == 1);
+    /* A client that waits for nothing is left alone. */
+    kit_deadline until = kit_in(1500);
+    while (!kit_over(until)) {
+        kit_turn(&net);
+    }
+    assert_int_equal(kit_stats(peer).disconnects, 0);
+    kit_proxy_stall(proxy, KIT_TO_CLIENT, true);
+    kit_send(peer, &publication);
+    KIT_AWAIT(&net, kit_stats(peer).disconnects == 1);
+    kit_proxy_stall(proxy, KIT_TO_CLIENT, false);
+    KIT_AWAIT(&net, kit_list_count(&peer->reports) == 2);
+    const kit_report *report = kit_list_at(&peer->reports, 1);
+    assert_int_equal(report->report.outcome, PUBSUB_ACCEPTED);
+    const kit_event *event = kit_event_find(peer, PUBSUB_EVENT_STATE, 2);
+    assert_int_equal(event->state, PUBSUB_STATE_RECONNECTING);
+    KIT_SAYS(event->error.text, "amqp.confirm_timeout");
+    KIT_AWAIT(&net, kit_count(sub) == 3); /* the second came twice */
+    kit_net_fini(&net);
+    kit_proxy_stop(proxy);
+}
+
+/* A reader of a stream that has had nothing yet does not know where it stood: it is told. */
+static void test_amqp_limits_stream_read_anew(void **state)
+{
+    (void)state;
+    const char *url = kit_broker_shared("rabbitmq");
+    char name[64];
+    char at[300];
+    char behind[300];
+    (void)snprintf(name, sizeof(name), "anew-%llx", (unsigned long long)kit_wall());
+    (void)snprintf(at, sizeof(at), "%s/?exchange=e-%s&stream=s-%s", url, name, name);
+    kit_proxy *proxy = kit_proxy_start(kit_url_port(url));
+    kit_proxy_url(proxy, at, behind, sizeof(behind));
+    kit_peer *publisher = kit_peer_new(&net, at, "");
+    kit_peer *peer = kit_peer_new(&net, behind, "reconnect_min=10ms reconnect_max=200ms");
+    kit_sub *sub = kit_subscribe(peer, "t", NULL);
+    kit_proxy_door(proxy, KIT_DOOR_CLOSED);
+    kit_proxy_cut(proxy);
+    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_INTERRUPTED) == 1);
+    kit_publish(publisher, "t", "missed");
+    kit_flush(publisher);
+    kit_proxy_door(proxy, KIT_DOOR_OPEN);
+    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_GAP) == 1);
+    kit_publish(publisher, "t", "seen");
+    KIT_AWAIT(&net, kit_count_of(sub, "seen") == 1);
+    /* From now on it goes on behind that. */
+    kit_proxy_cut(proxy);
+    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_INTERRUPTED) == 2);
+    kit_publish(publisher, "t", "kept");
+    KIT_AWAIT(&net, kit_count_of(sub, "kept") == 1);
+    assert_int_equal(kit_events_of(peer, PUBSUB_EVENT_GAP), 1);
+    assert_int_equal(kit_count_of(sub, "seen"), 1);
+    kit_net_fini(&net);
+    kit_proxy_stop(proxy);
+}
+
 static void test_amqp_limits_deleted_queue(void **state)
 {
     (void)state;
@@ -156,6 +226,8 @@ int main(void)
         CASE(test_amqp_limits_memory_alarm),
         CASE(test_amqp_limits_disk_alarm),
         CASE(test_amqp_limits_small),
+        CASE(test_amqp_limits_missing_confirm),
+        CASE(test_amqp_limits_stream_read_anew),
         CASE(test_amqp_limits_deleted_queue),
     };
     return cmocka_run_group_tests_name("amqp_limits", tests, NULL, NULL);

@@ -336,11 +336,42 @@ static void test_redis_kill_longer_than_the_server_takes(void **state)
     kit_broker_stop(broker);
 }
 
+/* The network goes without a word: the server serves the read that nobody hears any more first. What it gave
+ * there comes all the same. */
+static void test_redis_kill_unheard_read(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"group=g", "durable=d"};
+    for (size_t i = 0; i < 2; i++) {
+        kit_broker *broker = kit_broker_start("redis", "generous");
+        uint16_t port = kit_url_port(kit_broker_url(broker));
+        kit_proxy *proxy = kit_proxy_start(port);
+        char url[120];
+        (void)snprintf(url, sizeof(url), "redis+streams://127.0.0.1:%u,127.0.0.1:%u",
+                       (unsigned)kit_proxy_port(proxy), (unsigned)port);
+        kit_peer *peer = kit_peer_new(&net, url, SOON "redis.keep_alive=300ms redis.lease=1s");
+        kit_sub *sub = kit_subscribe(peer, "t", options[i]);
+        kit_proxy_stall(proxy, KIT_TO_BROKER, true);
+        kit_proxy_stall(proxy, KIT_TO_CLIENT, true);
+        kit_proxy_door(proxy, KIT_DOOR_CLOSED);
+        KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
+        kit_peer *publisher = kit_peer_new(&net, kit_broker_need(broker, "url_streams"), NULL);
+        (void)kit_store_text(publisher, "t", "x");
+        (void)kit_store_text(publisher, "t", "y");
+        KIT_AWAIT(&net, kit_find(sub, "x") != NULL && kit_find(sub, "y") != NULL);
+        kit_net_fini(&net);
+        kit_proxy_stop(proxy);
+        kit_broker_stop(broker);
+        kit_net_init(&net, KIT_THREAD);
+    }
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(test_redis_kill_unheard_read),
         CASE(test_redis_kill_streams_lose_nothing),
         CASE(test_redis_kill_slow_reader_is_thrown_out),
         CASE(test_redis_kill_unix_socket),

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "redis_server.h"
+
 #include "support/broker.h"
 #include "support/net.h"
-#include "support/proxy.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* What others do to our streams: trim them, delete them, fill the server. Nothing of it passes unseen. */
 
@@ -25,30 +22,6 @@ static int tear_down(void **state)
     (void)state;
     kit_net_fini(&net);
     return 0;
-}
-
-/* Say a command as a person would, and take what fits of the answer. */
-static void server(kit_broker *broker, const char *command)
-{
-    char line[512];
-    char reply[512];
-    struct sockaddr_in at;
-    memset(&at, 0, sizeof(at));
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    at.sin_port = htons(kit_url_port(kit_broker_url(broker)));
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    int len = snprintf(line, sizeof(line), "%s\r\n", command);
-    assert_int_equal(send(fd, line, (size_t)len, MSG_NOSIGNAL), len);
-    ssize_t got = recv(fd, reply, sizeof(reply) - 1, 0);
-    assert_true(got > 0);
-    reply[got] = '\0';
-    if (reply[0] == '-') {
-        fail_msg("%s: %s", command, reply);
-    }
-    (void)close(fd);
 }
 
 static void store(kit_peer *peer, const char *topic, size_t count)
@@ -78,7 +51,7 @@ static void test_redis_streams_flushall(void **state)
     for (size_t i = 0; i < 4; i++) {
         KIT_AWAIT(&net, kit_count(subs[i]) == 10);
     }
-    server(broker, "FLUSHALL");
+    redis_say(broker, "FLUSHALL");
     for (size_t i = 0; i < 4; i++) {
         KIT_AWAIT(&net, kit_events_of(subs[i]->peer, PUBSUB_EVENT_GAP) >= 1);
         KIT_SAYS(kit_event_find(subs[i]->peer, PUBSUB_EVENT_GAP, 0)->gap_reason, "deleted");
@@ -102,7 +75,7 @@ static void test_redis_streams_trimmed_while_away(void **state)
     kit_sub *sub = kit_subscribe(kit_peer_new(&net, url, NULL), "t", "durable=d");
     KIT_OK(pubsub_client_end(sub->peer->client, kit_ms(KIT_PATIENCE), NULL), NULL);
     store(publisher, "t", 100);
-    server(broker, "XTRIM t MAXLEN 10");
+    redis_say(broker, "XTRIM t MAXLEN 10");
     sub = kit_subscribe(kit_peer_new(&net, url, NULL), "t", "durable=d");
     KIT_AWAIT(&net, kit_count(sub) == 10);
     KIT_AWAIT(&net, kit_events_of(sub->peer, PUBSUB_EVENT_GAP) == 1);
@@ -131,7 +104,7 @@ static void test_redis_streams_trimmed_ahead_of_a_slow_reader(void **state)
     KIT_OK(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, NULL), NULL);
     store(publisher, "t", 100);
     KIT_AWAIT(&net, kit_count(sub) == 5);
-    server(broker, "XTRIM t MAXLEN 10");
+    redis_say(broker, "XTRIM t MAXLEN 10");
     KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_GAP) >= 1);
     assert_int_equal(kit_event_find(peer, PUBSUB_EVENT_GAP, 0)->missed, 85);
     for (size_t i = 0; i < 15; i++) {
@@ -182,12 +155,12 @@ static void test_redis_streams_out_of_memory(void **state)
     kit_peer *publisher = kit_peer_new(&net, url, NULL);
     store(publisher, "t", 1);
     KIT_AWAIT(&net, kit_list_count(&publisher->reports) == 1);
-    server(broker, "CONFIG SET maxmemory 1mb");
-    server(broker, "CONFIG SET maxmemory 1");
+    redis_say(broker, "CONFIG SET maxmemory 1mb");
+    redis_say(broker, "CONFIG SET maxmemory 1");
     kit_publish(publisher, "t", "waits");
     pubsub_error error = PUBSUB_ERROR_INIT;
     KIT_ERR(PUBSUB_ETIMEDOUT, pubsub_client_flush(publisher->client, kit_ms(700), &error));
-    server(broker, "CONFIG SET maxmemory 0");
+    redis_say(broker, "CONFIG SET maxmemory 0");
     kit_flush(publisher);
     KIT_AWAIT(&net, kit_list_count(&publisher->reports) == 2);
     const kit_report *report = kit_list_at(&publisher->reports, 1);
@@ -204,7 +177,7 @@ static void test_redis_streams_key_of_another_type(void **state)
     kit_broker *broker = kit_broker_start("redis", NULL);
     kit_peer *peer = kit_peer_new(&net, kit_broker_need(broker, "url_streams"), NULL);
     pubsub_publication publication = kit_publication("taken", "x");
-    server(broker, "SET taken 1");
+    redis_say(broker, "SET taken 1");
     KIT_ERR(PUBSUB_ETOPIC, pubsub_client_publish_wait(peer->client, &publication,
                                                       kit_ms(KIT_PATIENCE), NULL, &error));
     KIT_SAYS(error.text, "stream");
@@ -219,15 +192,12 @@ static void test_redis_streams_key_of_another_type(void **state)
 static void test_redis_streams_readonly_replica(void **state)
 {
     (void)state;
-    char command[64];
     pubsub_error error = PUBSUB_ERROR_INIT;
     kit_broker *master = kit_broker_start("redis", NULL);
     kit_broker *replica = kit_broker_start("redis", NULL);
     kit_peer *peer = kit_peer_new(&net, kit_broker_need(replica, "url_streams"), NULL);
     pubsub_publication publication = kit_publication("t", "x");
-    (void)snprintf(command, sizeof(command), "REPLICAOF 127.0.0.1 %u",
-                   (unsigned)kit_url_port(kit_broker_url(master)));
-    server(replica, command);
+    redis_replica_of(replica, master);
     KIT_ERR(PUBSUB_EREJECTED, pubsub_client_publish_wait(peer->client, &publication,
                                                          kit_ms(KIT_PATIENCE), NULL, &error));
     KIT_SAYS(error.text, "replica");

@@ -104,6 +104,34 @@ static size_t parse(pubsub__block_pool *pool, const uint8_t *at, size_t size, si
     return replies;
 }
 
+/* As a subscriber does it: messages in place, the rest by hiredis. */
+static size_t parse_pushes(pubsub__block_pool *pool, const uint8_t *at, size_t size, size_t step)
+{
+    redis_parser *parser = pubsub__redis_parser_new();
+    size_t replies = 0;
+    const char *bad = NULL;
+    FUZZ_CHECK(parser != NULL);
+    for (size_t done = 0; done < size && bad == NULL;) {
+        const char *bytes = (const char *)at + done;
+        size_t n = size - done < step ? size - done : step;
+        size_t used = 0;
+        const redis_reply *reply = pubsub__redis_parser_push(parser, bytes, n, &used);
+        if (reply == NULL) {
+            FUZZ_CHECK(pubsub__redis_parser_feed(parser, bytes, n));
+            reply = pubsub__redis_parser_next(parser, &bad);
+            used = n - (reply == NULL ? 0 : pubsub__redis_parser_unread(parser));
+        }
+        FUZZ_CHECK(used <= n);
+        done += used;
+        if (reply != NULL) {
+            replies++;
+            check_reply(pool, reply);
+        }
+    }
+    pubsub__redis_parser_free(parser);
+    return replies;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static pubsub__block_pool *pool;
@@ -117,6 +145,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pubsub_bytes topic = next_line(&at, end);
     check_glob(pattern, topic);
     size_t left = (size_t)(end - at);
-    FUZZ_CHECK(parse(pool, at, left, left + 1) == parse(pool, at, left, 7));
+    size_t replies = parse(pool, at, left, left + 1);
+    FUZZ_CHECK(replies == parse(pool, at, left, 7));
+    FUZZ_CHECK(replies == parse_pushes(pool, at, left, left + 1));
+    FUZZ_CHECK(replies == parse_pushes(pool, at, left, 97));
     return 0;
 }

@@ -23,6 +23,16 @@ def shared_url():
     return _shared
 
 
+def rabbitmqctl(broker, *args):
+    """RabbitMQ's own tool, with the environment of the node of a broker of our own. What it prints."""
+    with open(os.path.join(broker["dir"], "state.json"), encoding="utf-8") as file:
+        (node,) = [node for node in json.load(file)["nodes"] if node["name"] == "rabbitmq"]
+    program = os.path.join(os.path.dirname(node["argv"][0]), "rabbitmqctl")
+    run = subprocess.run([program, "-q", *args], check=True, env={**os.environ, **node["env"]}, cwd=broker["dir"],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=2 * DEADLINE)
+    return run.stdout
+
+
 def node_environment():
     env = dict(os.environ)
     extra = os.environ.get("PUBSUB_TEST_NODE_MODULES") or cached_modules()

@@ -1,25 +1,14 @@
 # SPDX-License-Identifier: MIT
 """RabbitMQ with an alarm that is lifted: what was held back is published then, in order and once, over the
 connection that stood all the time."""
-import json
-import os
-import subprocess
 import sys
 
+import amqp_interop
 import interop
 from interop import Missing
 
 COUNT = 2000
 BROKER = {}
-
-
-def rabbitmqctl(*args):
-    """RabbitMQ's own tool, with the environment of its node."""
-    with open(os.path.join(BROKER["dir"], "state.json"), encoding="utf-8") as file:
-        (node,) = [node for node in json.load(file)["nodes"] if node["name"] == "rabbitmq"]
-    program = os.path.join(os.path.dirname(node["argv"][0]), "rabbitmqctl")
-    subprocess.run([program, "-q", *args], check=True, env={**os.environ, **node["env"]}, cwd=BROKER["dir"],
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=2 * interop.DEADLINE)
 
 
 class Alarm(interop.support.Case):
@@ -35,7 +24,7 @@ class Alarm(interop.support.Case):
                              "%ds" % (3 * interop.DEADLINE), "alarm/t", stdin=file)
         pub.wait_for("disk")
         self.assertIsNone(pub.process.poll())
-        rabbitmqctl("set_disk_free_limit", "1MB")
+        amqp_interop.rabbitmqctl(BROKER, "set_disk_free_limit", "1MB")
         code, _, err = pub.end()
         self.assertEqual(code, 0, err)
         self.assertNotIn("reconnect", err)

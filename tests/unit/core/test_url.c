@@ -226,6 +226,17 @@ static void test_url_redacts_secrets_in_the_query(void **state)
         assert_int_equal(small[size], '~');
     }
     pubsub_url_free(url);
+    static const char *const misspelt[] = {"passwor",  "pasword",      "passwrod",
+                                           "Password", "amqp.passwor", "pasword_"};
+    for (size_t i = 0; i < sizeof(misspelt) / sizeof(misspelt[0]); i++) {
+        char text[64];
+        char hidden[64];
+        (void)snprintf(text, sizeof(text), "amqp://h?%s=hunter2&user=u", misspelt[i]);
+        (void)snprintf(hidden, sizeof(hidden), "amqp://h?%s=***&user=u", misspelt[i]);
+        url = parse(text);
+        assert_string_equal(pubsub_url_redacted(url, shown, sizeof(shown)), hidden);
+        pubsub_url_free(url);
+    }
 }
 
 static void test_url_bounds(void **state)

@@ -65,6 +65,79 @@ static void test_resp_byte_by_byte(void **state)
     pubsub__redis_parser_free(parser);
 }
 
+/* Messages are read where they lie, whatever stands between them and however the bytes are cut. */
+static void test_resp_messages_in_place(void **state)
+{
+    (void)state;
+    static const char text[] = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n"
+                               "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+                               "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nc\r\n$0\r\n\r\n"
+                               "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+                               "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n\r\n*3\r\n";
+    size_t size = sizeof(text) - 1;
+    for (size_t cut = 1; cut <= size; cut++) {
+        redis_parser *parser = pubsub__redis_parser_new();
+        size_t pushed = 0;
+        size_t fed = 0;
+        for (size_t from = 0; from < size; from += cut) {
+            size_t end = size - from < cut ? size : from + cut;
+            for (size_t at = from; at < end;) {
+                const char *bad = NULL;
+                size_t used = 0;
+                const redis_reply *reply =
+                    pubsub__redis_parser_push(parser, text + at, end - at, &used);
+                if (reply != NULL) {
+                    pushed++;
+                    at += used;
+                    assert_true(pubsub__redis_is_text(
+                        pubsub__redis_at(reply, pubsub__redis_count(reply) - 2), "c"));
+                    continue;
+                }
+                assert_true(pubsub__redis_parser_feed(parser, text + at, end - at));
+                reply = pubsub__redis_parser_next(parser, &bad);
+                assert_null(bad);
+                fed += reply != NULL;
+                at = end - (reply == NULL ? 0 : pubsub__redis_parser_unread(parser));
+            }
+        }
+        assert_int_equal(pushed + fed, 5);
+        assert_int_equal(pushed, cut == size ? 3 : pushed);
+        pubsub__redis_parser_free(parser);
+    }
+}
+
+static void test_resp_no_message_in_place(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "",
+        "*",
+        "*3",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhix\r\n",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$-1\r\n",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$99999999999999999999\r\nhi\r\n",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n:12\r\n",
+        "*4\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nc\r\n$0\r\n\r\n",
+        "*3\r\n$7\r\nmessage\r\n$01\r\nc\r\n$2\r\nhi\r\n",
+        "*5\r\n$7\r\nmessage\r\n",
+        "*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+        "$7\r\nmessage\r\n",
+    };
+    redis_parser *parser = pubsub__redis_parser_new();
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_null(pubsub__redis_parser_push(parser, others[i], strlen(others[i]), &used));
+    }
+    static const char whole[] = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n";
+    assert_non_null(pubsub__redis_parser_push(parser, whole, sizeof(whole) - 1, &used));
+    assert_int_equal(used, sizeof(whole) - 1);
+    assert_null(parse(parser, "*3\r\n$7\r\nmess")); /* inside a reply nothing is taken past it */
+    assert_null(pubsub__redis_parser_push(parser, whole, sizeof(whole) - 1, &used));
+    pubsub__redis_parser_free(parser);
+}
+
 static void test_resp_refuses_what_it_is_not(void **state)
 {
     (void)state;
@@ -157,7 +230,10 @@ static void test_resp_errors_say_what_to_do(void **state)
         {"ERR invalid password", PUBSUB_EAUTH, "wrong"},
         {"NOPERM this user has no permissions", PUBSUB_EDENIED, "ACL"},
         {"OOM command not allowed when used memory > 'maxmemory'.", PUBSUB_EFULL, "maxmemory"},
-        {"MISCONF Redis is configured to save RDB snapshots", PUBSUB_EIO, "disk"},
+        {"MISCONF Redis is configured to save RDB snapshots", PUBSUB_EFULL, "disk"},
+        {"EXECABORT Transaction discarded because of: OOM command not allowed", PUBSUB_EFULL,
+         "memory"},
+        {"EXECABORT Transaction discarded because of previous errors.", PUBSUB_EREJECTED, ""},
         {"READONLY You can't write against a read only replica.", PUBSUB_EREJECTED, "master"},
         {"LOADING Redis is loading the dataset in memory", PUBSUB_ECONNECT, "starting"},
         {"MOVED 3999 127.0.0.1:6381", PUBSUB_ENOTSUP, "Cluster"},
@@ -181,6 +257,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resp_all_types),
         cmocka_unit_test(test_resp_byte_by_byte),
+        cmocka_unit_test(test_resp_messages_in_place),
+        cmocka_unit_test(test_resp_no_message_in_place),
         cmocka_unit_test(test_resp_refuses_what_it_is_not),
         cmocka_unit_test(test_resp_refuses_resp3),
         cmocka_unit_test(test_resp_depth_is_bounded),
