@@ -8,16 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct http_socket {
-    bridge_http *http;
-    curl_socket_t fd;
-    pubsub_host_watch *watch;
-    http_socket *next;
-    http_socket *previous;
-};
-
-static void end_call(bridge_http_call *call, const bridge_http_end *end);
-
 /* ---- calls --------------------------------------------------------------------------------- */
 
 static void free_call(bridge_http_call *call)
@@ -170,7 +160,7 @@ static void look_for_ends(bridge_http *http)
 
 /* ---- what libcurl watches ------------------------------------------------------------------- */
 
-static void act(bridge_http *http, curl_socket_t fd, int bits)
+void http_act(bridge_http *http, curl_socket_t fd, int bits)
 {
     int running = 0;
     enter(http);
@@ -179,78 +169,9 @@ static void act(bridge_http *http, curl_socket_t fd, int bits)
     leave(http);
 }
 
-static void on_ready(void *ctx, uint32_t bits)
-{
-    http_socket *socket = ctx;
-    act(socket->http, socket->fd,
-        ((bits & PUBSUB_HOST_READ) != 0 ? CURL_CSELECT_IN : 0) |
-            ((bits & PUBSUB_HOST_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
-}
-
-static void free_socket(http_socket *socket)
-{
-    bridge_http *http = socket->http;
-    if (socket->previous != NULL) {
-        socket->previous->next = socket->next;
-    } else {
-        http->sockets = socket->next;
-    }
-    if (socket->next != NULL) {
-        socket->next->previous = socket->previous;
-    }
-    http->host->watch_free(socket->watch);
-    pubsub__free(socket);
-}
-
-static http_socket *new_socket(bridge_http *http, curl_socket_t fd)
-{
-    http_socket *socket = pubsub__calloc(1, sizeof(*socket));
-    if (socket == NULL) {
-        return NULL;
-    }
-    socket->http = http;
-    socket->fd = fd;
-    socket->watch = http->host->watch_new(http->host, fd, on_ready, socket);
-    if (socket->watch == NULL) {
-        pubsub__free(socket);
-        return NULL;
-    }
-    socket->next = http->sockets;
-    if (socket->next != NULL) {
-        socket->next->previous = socket;
-    }
-    http->sockets = socket;
-    (void)curl_multi_assign(http->multi, fd, socket);
-    return socket;
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *assigned)
-{
-    bridge_http *http = ctx;
-    http_socket *socket = assigned;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (socket != NULL) {
-            (void)curl_multi_assign(http->multi, fd, NULL);
-            free_socket(socket);
-        }
-        return 0;
-    }
-    if (socket == NULL) {
-        socket = new_socket(http, fd);
-        if (socket == NULL) {
-            return -1;
-        }
-    }
-    http->host->watch_set(socket->watch,
-                          ((what & CURL_POLL_IN) != 0 ? PUBSUB_HOST_READ : 0u) |
-                              ((what & CURL_POLL_OUT) != 0 ? PUBSUB_HOST_WRITE : 0u));
-    return 0;
-}
-
 static void on_timeout(void *ctx)
 {
-    act(ctx, CURL_SOCKET_TIMEOUT, 0);
+    http_act(ctx, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
@@ -346,7 +267,7 @@ bridge_http *bridge_http_new(pubsub_host *host)
     http->marks = host->timer_new(host, on_marks, http);
     http->multi = curl_multi_init();
     if (http->timeout == NULL || http->marks == NULL || http->multi == NULL ||
-        curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
+        curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, http_on_socket) != CURLM_OK ||
         curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, (void *)http) != CURLM_OK ||
         curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
         curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, (void *)http) != CURLM_OK) {
@@ -367,9 +288,7 @@ void bridge_http_free(bridge_http *http)
     if (http->multi != NULL) {
         (void)curl_multi_cleanup(http->multi);
     }
-    while (http->sockets != NULL) {
-        free_socket(http->sockets);
-    }
+    http_sockets_free(http);
     http->host->timer_free(http->timeout);
     http->host->timer_free(http->marks);
     pubsub__free(http);

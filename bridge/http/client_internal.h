@@ -51,6 +51,13 @@ struct bridge_http_call {
     char detail[CURL_ERROR_SIZE];
 };
 
+/* client.c: something happened at a descriptor, or libcurl's time is up. */
+void http_act(bridge_http *http, curl_socket_t fd, int bits);
+
+/* sockets.c: what libcurl calls to have descriptors watched. */
+int http_on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *assigned);
+void http_sockets_free(bridge_http *http);
+
 /* easy.c: the handle of a call. False when memory is short. */
 bool http_easy_prepare(bridge_http_call *call, const bridge_http_request *request);
 /* Whether the URL can be used; *err says why not. */

@@ -159,7 +159,10 @@ void server_conn_fail(server_conn *conn, int status, const char *text)
         server_conn_broken(conn); /* in the middle of an answer nothing else can be said */
         return;
     }
-    if (!server_put_head(conn, status, "Content-Type: text/plain; charset=utf-8\r\n",
+    if (!server_put_head(conn, status,
+                         status == 503
+                             ? "Content-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
+                             : "Content-Type: text/plain; charset=utf-8\r\n",
                          (int64_t)strlen(body), false, false) ||
         pubsub__buf_add_text(&conn->out, body) != PUBSUB__BUF_OK) {
         server_conn_broken(conn);

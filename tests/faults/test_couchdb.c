@@ -640,6 +640,72 @@ static void test_couchdb_waits_while_the_server_is_away(void **state)
     close_scene(s);
 }
 
+static void test_couchdb_starts_again(void **state)
+{
+    (void)state;
+    scene *s = open_scene("couchdb3", NULL);
+    anew(s);
+    start(s);
+    for (int round = 0; round < 3; round++) {
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_ACTIVE));
+        put(s, "bond", "\"n\":1");
+        KIT_SOURCE_AWAIT(&s->source, all_told(s));
+        assert_int_equal(s->source.connector->start(s->source.instance, &s->source.emitter, &err),
+                         PUBSUB_ESTATE);
+        kit_source_halt(&s->source);
+        s->source.models[0].state = PUBSUB_SOURCE_STARTING;
+        assert_int_equal(s->source.connector->start(s->source.instance, &s->source.emitter, &err),
+                         PUBSUB_OK);
+    }
+    assert_int_equal(s->source.count, 3);
+    close_scene(s);
+}
+
+/* SIGSTOP: it accepts connections and says nothing. */
+static void test_couchdb_notices_a_server_that_hangs(void **state)
+{
+    (void)state;
+    scene *s = open_scene("couchdb3", NULL);
+    set(s, "feed=continuous");
+    set(s, "heartbeat=200ms");
+    anew(s);
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_ACTIVE));
+    put(s, "bond", "\"n\":1");
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    kit_broker_pause(s->server);
+    KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_WAITING));
+    assert_int_equal(s->source.last_error.code, PUBSUB_ETIMEDOUT);
+    kit_broker_resume(s->server);
+    put(s, "bond", "\"n\":2");
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    assert_int_equal(s->source.count, 2);
+    close_scene(s);
+}
+
+/* kill -9, again and again, while documents are written. */
+static void test_pouchdb_killed_loses_nothing(void **state)
+{
+    (void)state;
+    scene *s = open_scene("pouchdb", NULL);
+    set(s, "since=0");
+    anew(s);
+    start(s);
+    for (size_t round = 0; round < 2; round++) {
+        put_many(s, round * 10, round * 10 + 10);
+        put(s, "doc0", "\"n\":2");
+        kit_broker_kill(s->server);
+        KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_WAITING));
+        kit_broker_restart(s->server);
+        put(s, "doc1", "\"n\":3");
+        KIT_SOURCE_AWAIT(&s->source, all_told(s));
+        KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_ACTIVE));
+    }
+    print_message("%zu events of %zu documents, 24 revisions\n", s->source.count, s->doc_count);
+    close_scene(s);
+}
+
 static void test_couchdb_speaks_tls(void **state)
 {
     static const char *const settings[] = {"database=accounts", NULL};
@@ -734,6 +800,9 @@ int main(void)
         cmocka_unit_test(test_couchdb_finds_databases_by_pattern),
         cmocka_unit_test(test_couchdb_selects),
         cmocka_unit_test(test_couchdb_waits_while_the_server_is_away),
+        cmocka_unit_test(test_couchdb_starts_again),
+        cmocka_unit_test(test_couchdb_notices_a_server_that_hangs),
+        cmocka_unit_test(test_pouchdb_killed_loses_nothing),
         cmocka_unit_test(test_couchdb_speaks_tls),
         cmocka_unit_test(test_couchdb_check_says_what_is_there),
     };

@@ -218,13 +218,18 @@ static void on_done(void *ctx)
     source->stopped = true;
 }
 
-void kit_source_stop(kit_source *source)
+void kit_source_halt(kit_source *source)
 {
     size_t count = source->count;
     source->stopped = false;
     source->connector->stop(source->instance, on_done, source);
     KIT_SOURCE_AWAIT(source, source->stopped);
     assert_int_equal(source->count, count);
+}
+
+void kit_source_stop(kit_source *source)
+{
+    kit_source_halt(source);
     source->connector->fini(source->instance);
     source->instance = NULL;
 }

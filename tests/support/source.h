@@ -54,6 +54,8 @@ void kit_source_fini(kit_source *source);
 void kit_source_start(kit_source *source, const char *const *settings, const char *const *models);
 /* What initializing says; nothing is started. */
 pubsub_err kit_source_try(kit_source *source, const char *const *settings, pubsub_error *err);
+/* Stop it only. */
+void kit_source_halt(kit_source *source);
 /* Stop and release it; what was told and stored stays. */
 void kit_source_stop(kit_source *source);
 /* Run `check` and leave its findings, one a line, in errors. */

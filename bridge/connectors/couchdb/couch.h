@@ -207,7 +207,7 @@ void couch_discovery_login(couch *self, const pubsub_error *err, bool for_good,
 void couch_discovery_close(couch *self);
 
 /* check.c */
-void couch_check(void *self, void (*say)(void *ctx, const pubsub_error *finding),
+void couch_check(void *instance, void (*tell)(void *ctx, const pubsub_error *finding),
                  void (*done)(void *ctx), void *ctx);
 /* Credentials are there (err NULL), or could not be had. */
 void couch_check_login(couch *self, const pubsub_error *err);

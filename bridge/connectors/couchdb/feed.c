@@ -358,6 +358,7 @@ void couch_feed_go(couch_feed *feed)
         return;
     }
     if (feed->has_held && !couch_changes_held(feed)) {
+        feed->step = feed->has_held ? COUCH_STEP_HELD : feed->step; /* resume() goes on */
         return;
     }
     if (!couch_login_ready(self)) {

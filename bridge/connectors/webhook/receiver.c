@@ -5,60 +5,19 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "connectors/models.h"
-#include "connectors/webhook/internal.h"
+#include "connectors/webhook/delivery.h"
 #include "http/head.h"
 #include "json/slice.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A request becomes a delivery, a delivery one event for each instance that wants its model. The answer
- * is given when all of them are settled: 2xx says that the sender may forget it. */
+/* What a sender is told, from the head of its request on: 2xx says that it may forget the event. */
 
 enum {
-    ID_MAX = 255,
-    TYPE_MAX = 255,
     DRAIN_MS = 1000,
     BODIES_MAX = 64 * 1024 * 1024, /* bytes of bodies that are on their way in */
     RANDOM_ID = 24,
-};
-
-typedef struct delivery delivery;
-
-typedef struct part {
-    delivery *whole;
-    webhook *instance; /* NULL once it is settled, or the instance left */
-} part;
-
-struct delivery {
-    webhook_receiver *receiver;
-    bridge_request *request; /* NULL = the sender is gone */
-    pubsub__buf model;
-    pubsub__buf body;
-    pubsub__buf id;
-    pubsub__buf type;
-    webhook_digest digest;
-    bool has_digest;
-    bool emitted;
-    size_t waiting; /* parts that are not settled, and one while they are being made */
-    pubsub_err result;
-    part *parts;
-    size_t part_count;
-    delivery *prev;
-    delivery *next;
-};
-
-struct webhook_receiver {
-    pubsub_host *host;
-    webhook_config *config;
-    bridge_mount *mount;
-    webhook *instances;
-    webhook_seen *seen;
-    delivery *deliveries;
-    size_t pending; /* emitted and not settled */
-    size_t bodies;  /* bytes */
-    webhook *last;  /* waits for the end */
-    webhook_receiver *next;
 };
 
 static webhook_receiver *all_receivers;
@@ -97,183 +56,6 @@ static bool model_of(const webhook_receiver *receiver, pubsub_bytes path, pubsub
     level.len = path.len - before - after;
     return level.len > 0 && memchr(level.data, '/', level.len) == NULL &&
            bridge_percent_decode(level, false, out) && pubsub__utf8_check(out->data, out->len);
-}
-
-/* ---- deliveries ---------------------------------------------------------------------------- */
-
-static delivery *delivery_new(webhook_receiver *receiver, bridge_request *request)
-{
-    delivery *made = pubsub__calloc(1, sizeof(*made));
-    if (made == NULL) {
-        return NULL;
-    }
-    made->receiver = receiver;
-    made->request = request;
-    pubsub__buf_init(&made->model, PUBSUB_MODEL_MAX);
-    pubsub__buf_init(&made->body, receiver->config->max_body);
-    pubsub__buf_init(&made->id, ID_MAX);
-    pubsub__buf_init(&made->type, TYPE_MAX);
-    made->next = receiver->deliveries;
-    if (made->next != NULL) {
-        made->next->prev = made;
-    }
-    receiver->deliveries = made;
-    return made;
-}
-
-static void drop_body(delivery *d)
-{
-    d->receiver->bodies -= d->body.len;
-    pubsub__buf_fini(&d->body);
-    pubsub__buf_init(&d->body, 0);
-}
-
-static void delivery_free(delivery *d)
-{
-    if (d->next != NULL) {
-        d->next->prev = d->prev;
-    }
-    if (d->prev != NULL) {
-        d->prev->next = d->next;
-    } else {
-        d->receiver->deliveries = d->next;
-    }
-    if (d->emitted) {
-        d->receiver->pending--;
-    }
-    drop_body(d);
-    pubsub__buf_fini(&d->model);
-    pubsub__buf_fini(&d->id);
-    pubsub__buf_fini(&d->type);
-    pubsub__free(d->parts);
-    pubsub__free(d);
-}
-
-static void refuse(delivery *d, int status, const char *text)
-{
-    bridge_request *request = d->request;
-    char header[64] = "";
-    if (status == 503) {
-        (void)snprintf(header, sizeof(header), "Retry-After: %lld\r\n",
-                       (long long)d->receiver->config->retry_after_s);
-    }
-    delivery_free(d);
-    if (request != NULL) {
-        bridge_request_answer_text(request, status, header, text);
-    }
-}
-
-static void accept(delivery *d)
-{
-    bridge_request *request = d->request;
-    int status = d->receiver->config->status;
-    const pubsub_bytes nothing = {NULL, 0};
-    delivery_free(d);
-    if (request != NULL) {
-        bridge_request_answer(request, status, NULL, nothing);
-    }
-}
-
-/* One part less to wait for. */
-static void part_over(delivery *d, pubsub_err result)
-{
-    webhook_receiver *receiver = d->receiver;
-    if (result != PUBSUB_OK) {
-        d->result = result;
-    }
-    if (--d->waiting > 0) {
-        return;
-    }
-    if (d->result == PUBSUB_OK) {
-        if (d->has_digest) {
-            webhook_seen_add(receiver->seen, &d->digest, receiver->host->now_ns(receiver->host));
-        }
-        accept(d);
-    } else {
-        refuse(d, 503,
-               d->result == PUBSUB_EAGAIN ? "too much is waiting, come again"
-                                          : "not stored, come again");
-    }
-}
-
-void webhook_receiver_settled(const pubsub_settled *settled)
-{
-    part *p = settled->token;
-    if (p->instance != NULL) {
-        p->instance = NULL;
-        part_over(p->whole, settled->result);
-    }
-}
-
-/* ---- events -------------------------------------------------------------------------------- */
-
-static size_t put_headers(const delivery *d, pubsub_header *out)
-{
-    const webhook_config *config = d->receiver->config;
-    size_t count = 0;
-    if (d->type.len > 0) {
-        out[count].name = pubsub_bytes_of("pubsub-type");
-        out[count].value.data = d->type.data;
-        out[count++].value.len = d->type.len;
-    }
-    for (size_t i = 0; i < config->header_count; i++) {
-        pubsub_bytes value = bridge_request_header(d->request, config->headers[i], NULL);
-        if (value.data != NULL) {
-            out[count].name = pubsub_bytes_of(config->headers[i]);
-            out[count++].value = value;
-        }
-    }
-    return count;
-}
-
-static void emit(delivery *d, int64_t time_s)
-{
-    webhook_receiver *receiver = d->receiver;
-    pubsub_header headers[WEBHOOK_LIST_MAX + 1];
-    pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
-    size_t count = 0;
-    for (webhook *at = receiver->instances; at != NULL; at = at->next) {
-        const pubsub_bytes model = {d->model.data, d->model.len};
-        count += webhook_wants(at, model) ? 1 : 0;
-    }
-    d->parts = count > 0 ? pubsub__calloc(count, sizeof(*d->parts)) : NULL;
-    if (d->parts == NULL) {
-        refuse(d, 503, "come again");
-        return;
-    }
-    event.model.data = d->model.data;
-    event.model.len = d->model.len;
-    event.document.data = d->body.data;
-    event.document.len = d->body.len;
-    event.id.data = d->id.data;
-    event.id.len = d->id.len;
-    event.headers = headers;
-    event.header_count = put_headers(d, headers);
-    event.timestamp_ns = time_s > 0 ? (uint64_t)time_s * 1000000000u : pubsub__clock_wall_ns();
-    if (receiver->config->any_body) {
-        event.content_type = bridge_request_header(d->request, "content-type", NULL);
-    }
-    d->emitted = true;
-    receiver->pending++;
-    d->waiting = count + 1;
-    for (webhook *at = receiver->instances; at != NULL && d->part_count < count; at = at->next) {
-        part *p = &d->parts[d->part_count];
-        pubsub_err code = PUBSUB_OK;
-        if (!webhook_wants(at, event.model)) {
-            continue;
-        }
-        d->part_count++;
-        p->whole = d;
-        p->instance = at;
-        event.token = p;
-        code = at->emitter != NULL ? at->emitter->event(at->emitter, &event) : PUBSUB_ECLOSED;
-        if (code != PUBSUB_OK) {
-            p->instance = NULL;
-            part_over(d, code);
-        }
-    }
-    drop_body(d); /* whoever took it has a copy; many may wait */
-    part_over(d, PUBSUB_OK);
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */
@@ -329,12 +111,12 @@ static void on_head(void *ctx, bridge_request *request)
     webhook_receiver *receiver = ctx;
     const webhook_config *config = receiver->config;
     const webhook_signer *signer = &config->signer;
-    delivery *d = NULL;
+    webhook_delivery *d = NULL;
     if (!is_allowed(config, request)) {
         refuse_method(config, request);
         return;
     }
-    d = delivery_new(receiver, request);
+    d = webhook_delivery_new(receiver, request);
     if (d == NULL) {
         bridge_request_answer_text(request, 503, "Retry-After: 5\r\n", "come again");
         return;
@@ -342,31 +124,32 @@ static void on_head(void *ctx, bridge_request *request)
     bridge_request_set(request, d);
     if (!model_of(receiver, bridge_request_path(request), &d->model) ||
         !is_wanted(receiver, &d->model)) {
-        refuse(d, 404, "there is no such model here");
+        webhook_refuse(d, 404, "there is no such model here");
     } else if (signer->scheme != WEBHOOK_NONE &&
                bridge_request_header(request, signer->header, NULL).data == NULL) {
-        refuse(d, 401, "the signature is missing");
+        webhook_refuse(d, 401, "the signature is missing");
     } else if (!takes_encoding(request)) {
-        refuse(d, 415, "a compressed body is not taken");
+        webhook_refuse(d, 415, "a compressed body is not taken");
     } else if (receiver->pending >= config->max_pending) {
-        refuse(d, 503, "too much is waiting, come again");
+        webhook_refuse(d, 503, "too much is waiting, come again");
     }
 }
 
 static void on_body(void *ctx, bridge_request *request, pubsub_bytes piece)
 {
     webhook_receiver *receiver = ctx;
-    delivery *d = bridge_request_get(request);
+    webhook_delivery *d = bridge_request_get(request);
     if (receiver->bodies + piece.len > BODIES_MAX ||
         pubsub__buf_add(&d->body, piece.data, piece.len) != PUBSUB__BUF_OK) {
-        refuse(d, 503, "too much is on its way in, come again");
+        webhook_refuse(d, 503, "too much is on its way in, come again");
         return;
     }
     receiver->bodies += piece.len;
 }
 
 /* The id and the kind, from a header or a member of the body. False: they cannot be used. */
-static bool find_text(const delivery *d, const char *header, const char *member, pubsub__buf *out)
+static bool find_text(const webhook_delivery *d, const char *header, const char *member,
+                      pubsub__buf *out)
 {
     pubsub_bytes body = {d->body.data, d->body.len};
     pubsub_bytes value = {NULL, 0};
@@ -383,9 +166,9 @@ static bool find_text(const delivery *d, const char *header, const char *member,
     return true;
 }
 
-static bool is_under_way(const delivery *d)
+static bool is_under_way(const webhook_delivery *d)
 {
-    for (const delivery *at = d->receiver->deliveries; at != NULL; at = at->next) {
+    for (const webhook_delivery *at = d->receiver->deliveries; at != NULL; at = at->next) {
         if (at != d && at->emitted && at->has_digest &&
             memcmp(&at->digest, &d->digest, sizeof(d->digest)) == 0) {
             return true;
@@ -395,7 +178,7 @@ static bool is_under_way(const delivery *d)
 }
 
 /* True: it is new and may go on; else it is answered. */
-static bool is_new(delivery *d)
+static bool is_new(webhook_delivery *d)
 {
     webhook_receiver *receiver = d->receiver;
     const pubsub_bytes model = {d->model.data, d->model.len};
@@ -404,7 +187,7 @@ static bool is_new(delivery *d)
         char name[RANDOM_ID + 1];
         pubsub__rand_name(name, RANDOM_ID); /* nothing tells two equal bodies from one sent twice */
         if (pubsub__buf_add_text(&d->id, name) != PUBSUB__BUF_OK) {
-            refuse(d, 503, "come again");
+            webhook_refuse(d, 503, "come again");
             return false;
         }
         return true;
@@ -415,17 +198,17 @@ static bool is_new(delivery *d)
     d->has_digest = webhook_digest_of(model, id, &d->digest);
     if (d->has_digest &&
         webhook_seen_has(receiver->seen, &d->digest, receiver->host->now_ns(receiver->host))) {
-        accept(d);
+        webhook_accept(d);
         return false;
     }
     if (d->has_digest && is_under_way(d)) {
-        refuse(d, 503, "the same delivery is under way");
+        webhook_refuse(d, 503, "the same delivery is under way");
         return false;
     }
     return true;
 }
 
-static bool is_signed(delivery *d, int64_t *time_s)
+static bool is_signed(webhook_delivery *d, int64_t *time_s)
 {
     const webhook_signer *signer = &d->receiver->config->signer;
     webhook_signed what = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {d->body.data, d->body.len}, 0};
@@ -438,13 +221,13 @@ static bool is_signed(delivery *d, int64_t *time_s)
     case WEBHOOK_GOOD:
         return true;
     case WEBHOOK_MISSING:
-        refuse(d, 401, "the signature is missing");
+        webhook_refuse(d, 401, "the signature is missing");
         return false;
     case WEBHOOK_STALE:
-        refuse(d, 401, "the signed time is too far from now");
+        webhook_refuse(d, 401, "the signed time is too far from now");
         return false;
     default:
-        refuse(d, 401, "the signature is wrong");
+        webhook_refuse(d, 401, "the signature is wrong");
         return false;
     }
 }
@@ -453,33 +236,33 @@ static void on_end(void *ctx, bridge_request *request)
 {
     webhook_receiver *receiver = ctx;
     const webhook_config *config = receiver->config;
-    delivery *d = bridge_request_get(request);
+    webhook_delivery *d = bridge_request_get(request);
     pubsub_bytes body = {d->body.data, d->body.len};
     int64_t time_s = 0;
     if (!is_signed(d, &time_s)) {
         return;
     }
     if (!config->any_body && bridge_json_check(body, NULL) != NULL) {
-        refuse(d, 400,
-               "the body is no JSON (with GitHub, choose the content type application/json)");
+        webhook_refuse(
+            d, 400, "the body is no JSON (with GitHub, choose the content type application/json)");
     } else if (!find_text(d, config->id_header, config->id_member, &d->id) ||
                !find_text(d, config->type_header, config->type_member, &d->type)) {
-        refuse(d, 400, "the delivery's id or type is too long or no UTF-8");
+        webhook_refuse(d, 400, "the delivery's id or type is too long or no UTF-8");
     } else if (receiver->pending >= config->max_pending) {
-        refuse(d, 503, "too much is waiting, come again");
+        webhook_refuse(d, 503, "too much is waiting, come again");
     } else if (is_new(d)) {
-        emit(d, time_s);
+        webhook_emit(d, time_s);
     }
 }
 
 /* The sender does not wait. What was emitted is still told to `seen`, for when it comes again. */
 static void on_gone(void *ctx, bridge_request *request)
 {
-    delivery *d = bridge_request_get(request);
+    webhook_delivery *d = bridge_request_get(request);
     (void)ctx;
     d->request = NULL;
     if (!d->emitted) {
-        delivery_free(d);
+        webhook_delivery_free(d);
     }
 }
 
@@ -567,7 +350,7 @@ static void receiver_over(void *ctx)
     webhook_receiver *receiver = ctx;
     webhook *last = receiver->last;
     while (receiver->deliveries != NULL) {
-        delivery_free(receiver->deliveries);
+        webhook_delivery_free(receiver->deliveries);
     }
     receiver_free(receiver);
     last->receiver = NULL;
@@ -577,13 +360,14 @@ static void receiver_over(void *ctx)
 /* What this instance has not settled is answered now: its routes go, others stay. */
 static void give_up_parts(webhook *self)
 {
-    delivery *next = NULL;
-    for (delivery *d = self->receiver->deliveries; d != NULL; d = next) {
+    webhook_delivery *next = NULL;
+    for (webhook_delivery *d = self->receiver->deliveries; d != NULL; d = next) {
         next = d->next;
         for (size_t i = 0; i < d->part_count; i++) {
             if (d->parts[i].instance == self) {
                 d->parts[i].instance = NULL;
-                part_over(d, PUBSUB_ECLOSED); /* the last one frees it; an instance has one */
+                webhook_part_over(d,
+                                  PUBSUB_ECLOSED); /* the last one frees it; an instance has one */
                 break;
             }
         }

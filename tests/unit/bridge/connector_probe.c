@@ -363,7 +363,7 @@ int main(int argc, char **argv)
     int option = 0;
     while ((option = getopt(argc, argv, "+l:n:")) != -1) {
         object = option == 'l' ? optarg : object;
-        probe_count = option == 'n' ? atoi(optarg) : probe_count;
+        probe_count = option == 'n' ? (int)strtol(optarg, NULL, 10) : probe_count;
     }
     argc -= optind;
     argv += optind;

@@ -103,7 +103,7 @@ static void on_head(void *ctx, bridge_request *request)
     pubsub__buf_init(&w->body, 64 * 1024 * 1024);
     pubsub__buf_init(&ms, 32);
     if (bridge_query_find(bridge_request_query(request), "ms", &ms)) {
-        w->ms = atoll(pubsub__buf_text(&ms));
+        w->ms = strtoll(pubsub__buf_text(&ms), NULL, 10);
     }
     pubsub__buf_fini(&ms);
     w->request = request;
@@ -187,7 +187,7 @@ static void on_input(void *ctx, uint32_t bits)
 static void take_limit(bridge_mount_options *options, const char *text)
 {
     const char *equals = strchr(text, '=');
-    long value = equals != NULL ? atol(equals + 1) : 0;
+    long value = equals != NULL ? strtol(equals + 1, NULL, 10) : 0;
     bridge_server_limits *limits = &options->limits;
     if (strncmp(text, "head=", 5) == 0) {
         limits->head = value;

@@ -409,6 +409,18 @@ static void test_host_survives_no_memory(void **state)
     pubsub_host_free(NULL);
 }
 
+static void test_host_free_calls_the_ends_last_first(void **state)
+{
+    (void)state;
+    scene s = {.host = new_host()};
+    assert_true(bridge_host_at_end(s.host, say_a, &s));
+    assert_true(bridge_host_at_end(s.host, say_b, &s));
+    assert_int_equal(pubsub_host_run(s.host, 0), PUBSUB_ETIMEDOUT);
+    assert_string_equal(s.said, "");
+    end_host(s.host);
+    assert_string_equal(s.said, "ba");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_host_calls_for_signals),
         cmocka_unit_test(test_host_holds_sigpipe_back),
         cmocka_unit_test(test_host_survives_no_memory),
+        cmocka_unit_test(test_host_free_calls_the_ends_last_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
