@@ -6,6 +6,8 @@
 #include "engine/route.h"
 #include "engine/state_dir.h"
 
+#include <pubsub/log.h>
+
 #include <string.h>
 #include <unistd.h>
 
@@ -272,8 +274,10 @@ void bridge_engine_apply(bridge_engine *engine, const bridge_config *config,
 {
     int64_t drain = engine->config->drain;
     if (engine->stopping || !leave(engine, engine->count) || !wait_for(engine, done, ctx)) {
-        done(ctx); /* nothing has changed; what the old configuration holds is not used any more
-                      only when stopping */
+        /* Then the old configuration stays in use, so `done` must not be called. */
+        engine->shared.host->log(engine->shared.host, PUBSUB_LOG_ERROR,
+                                 engine->stopping ? "stopping; another configuration is too late"
+                                                  : "no memory to change the configuration");
         return;
     }
     bridge_running **list = make_list(engine, config);

@@ -67,8 +67,9 @@ typedef void (*bridge_note_fn)(void *ctx, bridge_note_kind kind, const char *rou
 bridge_engine *bridge_engine_new(pubsub_host *host, const bridge_config *config,
                                  bridge_note_fn note, void *note_ctx, pubsub_error *err);
 
-/* Restart what differs, leave the rest untouched. `done` is called once what is gone has stopped; the old
- * configuration may be freed then. */
+/* Restart what differs, and what has stopped; leave the rest untouched. `done` is called once what is gone
+ * has stopped; the old configuration may be freed then. It is not called when nothing could be changed
+ * (no memory, or the engine is stopping): then the old one stays in use. */
 void bridge_engine_apply(bridge_engine *engine, const bridge_config *config,
                          void (*done)(void *ctx), void *ctx);
 

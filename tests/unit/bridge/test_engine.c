@@ -171,6 +171,52 @@ static void test_engine_skips(void **state)
     scripted_bridge_fini(&b);
 }
 
+/* Refused by the broker's client, not by us. */
+static void test_engine_skips_what_is_too_big(void **state)
+{
+    (void)state;
+    static char url[KIT_PATH_MAX + 128];
+    scripted_bridge b;
+    scripted_bridge_init(&b, &scripted_replays);
+    (void)snprintf(url, sizeof url, "%s?local.segment_bytes=64k", b.url);
+    b.broker.url = url;
+    b.route[0].on_reject = BRIDGE_REJECT_SKIP;
+    scripted.pad = 200000;
+    scripted.last = 12;
+    scripted_run(&b);
+    scripted_until(&b, scripted_is_ended);
+    assert_int_equal(scripted_view(&b).skipped, 12);
+    assert_int_equal(scripted_view(&b).rejected, 12);
+    assert_true(b.errors >= 1 && b.errors < 12); /* told once a second */
+    scripted_stop(&b);
+    assert_position(&b, "12");
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void test_engine_writes_cloudevents_into_headers(void **state)
+{
+    (void)state;
+    scripted_bridge b;
+    scripted_bridge_init(&b, &scripted_replays);
+    b.route[0].format = BRIDGE_FORMAT_CLOUDEVENTS_BINARY;
+    scripted.last = 1;
+    scripted_run(&b);
+    scripted_until(&b, scripted_is_ended);
+    scripted_stop(&b);
+    scripted_read(b.url, &bus);
+    assert_int_equal(bus.count, 1);
+    const pubsub_message *m = bus.messages[0];
+    assert_true(kit_is(pubsub_message_payload(m), "{\"n\":1,\"pad\":\"\"}"));
+    assert_true(kit_is(pubsub_message_header_find(m, "ce_specversion"), "1.0"));
+    assert_true(kit_is(pubsub_message_header_find(m, "ce_source"), "/script/accounts"));
+    assert_true(kit_is(pubsub_message_header_find(m, "ce_type"), "pubsub.create"));
+    assert_true(kit_same(pubsub_message_header_find(m, "ce_id"),
+                         pubsub_message_header_find(m, "pubsub-id")));
+    scripted_forget(&bus);
+    scripted_bridge_fini(&b);
+}
+
 static void test_engine_stops_at_what_is_refused(void **state)
 {
     (void)state;
@@ -502,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_engine_keeps_a_position_for_each_model),
         cmocka_unit_test(test_engine_dead_letters),
         cmocka_unit_test(test_engine_skips),
+        cmocka_unit_test(test_engine_skips_what_is_too_big),
+        cmocka_unit_test(test_engine_writes_cloudevents_into_headers),
         cmocka_unit_test(test_engine_stops_at_what_is_refused),
         cmocka_unit_test(test_engine_stops_when_the_dead_letter_is_refused_too),
         cmocka_unit_test(test_engine_passes_over_on_purpose),
