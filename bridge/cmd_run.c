@@ -125,14 +125,16 @@ static void on_note(void *ctx, bridge_note_kind kind, const char *route, pubsub_
     bridge_run *run = ctx;
     if (kind == BRIDGE_NOTE_ERROR) {
         bridge_say_model(PUBSUB_LOG_ERROR, route, model, text);
-    } else if (run->verbose) {
-        bridge_say_model(PUBSUB_LOG_ERROR, route, model, text);
-    } else if (kind == BRIDGE_NOTE_STATE) {
+    } else if (run->verbose || kind == BRIDGE_NOTE_STATE) {
         bridge_say_model(PUBSUB_LOG_INFO, route, model, text);
     }
-    if (kind == BRIDGE_NOTE_STATE && run->look != NULL) {
-        run->host->timer_start(run->look, 0);
-    }
+}
+
+/* A source that has ended is not all: what it told may still be in flight. */
+static void on_change(void *ctx)
+{
+    bridge_run *run = ctx;
+    run->host->timer_start(run->look, 0);
 }
 
 static bool start(bridge_run *run, pubsub_error *err)
@@ -151,6 +153,8 @@ static bool start(bridge_run *run, pubsub_error *err)
     if (run->engine == NULL) {
         return false;
     }
+    bridge_engine_on_change(run->engine, on_change, run);
+    on_change(run); /* routes that could not even start have told so before */
     if (run->config->listen != NULL) {
         run->ops = bridge_ops_new(run->host, run->engine, run->config->listen, err);
         return run->ops != NULL;
@@ -177,6 +181,9 @@ static void set_up_logging(const bridge_run *run)
     int level = run->args->verbosity < 0    ? PUBSUB_LOG_ERROR
                 : run->args->verbosity >= 2 ? PUBSUB_LOG_DEBUG
                                             : run->config->log_level;
+    if (run->verbose && level < PUBSUB_LOG_INFO) {
+        level = PUBSUB_LOG_INFO; /* each event is told at this level */
+    }
     bridge_say_setup(level, run->config->log_json);
     pubsub_log_set_level((pubsub_log_level)level);
 }
@@ -196,6 +203,7 @@ int bridge_cmd_run(const bridge_args *args)
     }
     set_up_logging(&run);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a full disk, not the end */
     if (!start(&run, &err)) {
         bridge_error("%s", pubsub_error_text(&err));
         code = BRIDGE_EXIT_FAILED;

@@ -308,6 +308,12 @@ size_t bridge_engine_route_count(const bridge_engine *engine)
     return engine->count;
 }
 
+void bridge_engine_on_change(bridge_engine *engine, void (*fn)(void *ctx), void *ctx)
+{
+    engine->shared.changed = fn;
+    engine->shared.changed_ctx = ctx;
+}
+
 void bridge_engine_view(const bridge_engine *engine, size_t index, bridge_route_view *out)
 {
     if (index < engine->count && engine->routes[index] != NULL) {

@@ -67,6 +67,9 @@ typedef void (*bridge_note_fn)(void *ctx, bridge_note_kind kind, const char *rou
 bridge_engine *bridge_engine_new(pubsub_host *host, const bridge_config *config,
                                  bridge_note_fn note, void *note_ctx, pubsub_error *err);
 
+/* Called after the state of a route may have changed; not to free or stop the engine in. */
+void bridge_engine_on_change(bridge_engine *engine, void (*fn)(void *ctx), void *ctx);
+
 /* Restart what differs, and what has stopped; leave the rest untouched. `done` is called once what is gone
  * has stopped; the old configuration may be freed then. It is not called when nothing could be changed
  * (no memory, or the engine is stopping): then the old one stays in use. */

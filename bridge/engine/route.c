@@ -54,7 +54,10 @@ static char *make_reader(const char *name)
 
 static void on_pipe_changed(void *ctx)
 {
-    (void)ctx; /* everybody who wants to know asks */
+    const bridge_running *route = ctx;
+    if (route->shared->changed != NULL) {
+        route->shared->changed(route->shared->changed_ctx);
+    }
 }
 
 static const bridge_route *config_of(const bridge_running *route)

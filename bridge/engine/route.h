@@ -18,6 +18,8 @@ typedef struct bridge_shared {
     char *positions; /* directory */
     bridge_note_fn note;
     void *note_ctx;
+    void (*changed)(void *ctx); /* the state of some route; NULL = nobody asks */
+    void *changed_ctx;
 } bridge_shared;
 
 typedef struct bridge_running bridge_running;

@@ -3,10 +3,10 @@
 to feed it, and a look at everything it wrote for the secrets it was given.
 
 Nothing is slept for: until() waits for a condition, with a deadline."""
+import errno
 import http.client
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -176,6 +176,27 @@ class Case(unittest.TestCase):
         self.bus = "local:" + self.path("bus")
         self.state = self.path("state")
 
+    def small_disk(self, megabytes=128):
+        """The state directory on a file system of its own, which takes root; others skip the test."""
+        os.mkdir(self.state, 0o700)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=%dm,mode=700" % megabytes, "tmpfs", self.state]
+        if os.getuid() != 0 or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("a small file system can be mounted by root only")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.state], check=True)
+
+    def fill_disk(self):
+        with open(os.path.join(self.state, "filler"), "wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                try:
+                    while file.write(bytes(size)) == size:
+                        pass
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def empty_disk(self):
+        os.unlink(os.path.join(self.state, "filler"))
+
     def look_for_secrets(self):
         for log in self.logs:
             with open(log, "rb") as file:
@@ -292,12 +313,6 @@ def number_of(message):
     while "n" not in value:
         value = value.get("message") or value["data"]
     return value["n"]
-
-
-def without_disk(pid, on):
-    """No file of that process may grow any more, or may again."""
-    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0 if on else hard, hard))
 
 
 def main():

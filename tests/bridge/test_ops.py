@@ -60,11 +60,11 @@ class Ops(bridging.Case):
                            [{"name": "one", "model": "m", "topic": "t"}], "drain: 0s\n",
                            broker="mqtt://127.0.0.1:%d" % port)
         running = self.bridge(file)
-        running.until_state("one", "waiting")
+        running.until_route("one", "flights", lambda route: route["state"] == "waiting" and route["in_flight"] > 0)
         status, _, body = running.get("/ready")
         told = json.loads(body)
         self.assertEqual((status, told["ready"], told["routes"][0]["state"]), (503, False, "waiting"))
-        self.assertIn("refused", told["routes"][0]["error"].lower())
+        self.assertIn("nobody listens there", told["routes"][0]["error"])
         self.assertIn(str(port), told["routes"][0]["error"])
         self.stopped(running, 6)
 

@@ -23,7 +23,8 @@ class Run(bridging.Case):
         running.wait_for("accounts: waiting\n")
         lines = running.log().splitlines()
         self.assertEqual([line for line in lines if "007" in line and not line.startswith("accounts: ")], [])
-        self.assertTrue([line for line in lines if line.startswith("accounts: ") and "refused" in line.lower()], lines)
+        self.assertTrue([line for line in lines if line.startswith("accounts: ")
+                         and ("cut off" in line or "cannot connect" in line)], lines)
         couch.start()
         running.wait_for("accounts: active\n", 2)
         self.assertLess(self.stopped(running), 1 * bridging.SLOW)
@@ -209,11 +210,14 @@ class Reload(bridging.Case):
         couch.headers["Authorization"] = "Basic " + __import__("base64").b64encode(
             ("reader:" + bridging.SECRET).encode()).decode()
         file = self.config({"crm": {"connector": "couchdb", "url": couch.url, "user": "reader", "since": "0",
-                                    "password": {"file": password}}},
-                           [{"name": "crm", "model": "accounts", "topic": "t"}])
+                                    "password": {"file": password}},
+                            "feed": self.exec_source(self.journal())},  # else nothing would be left to do
+                           [{"name": "crm", "source": "crm", "model": "accounts", "topic": "t"},
+                            {"name": "one", "source": "feed", "model": "m", "topic": "t"}])
         couch.put("1", {"n": 1})
         running = self.bridge(file)
         running.until_state("crm", "waiting", "stopped")
+        self.assertIn("credentials", json.loads(running.get("/ready")[2])["routes"][0]["error"])
         self.path("password", bridging.SECRET)
         running.signal(signal.SIGHUP)
         running.until_route("crm", "the event", lambda route: route["published"] == 1)
