@@ -52,6 +52,27 @@ static bool is_path_taken(const server_listener *listener, const char *path)
 /* A listener that was opened for a mount that then cannot be. */
 static void drop_unused(server_listener *listener);
 
+static void on_request_default(void *ctx, bridge_request *request)
+{
+    (void)ctx;
+    (void)request;
+}
+
+static void on_body_default(void *ctx, bridge_request *request, pubsub_bytes piece)
+{
+    (void)ctx;
+    (void)request;
+    (void)piece;
+}
+
+/* What the owner does not care for. */
+static void fill_in(bridge_mount_options *options)
+{
+    options->on_head = options->on_head != NULL ? options->on_head : on_request_default;
+    options->on_body = options->on_body != NULL ? options->on_body : on_body_default;
+    options->on_gone = options->on_gone != NULL ? options->on_gone : on_request_default;
+}
+
 pubsub_err bridge_mount_new(bridge_mount **out, pubsub_host *host,
                             const bridge_mount_options *options, pubsub_error *err)
 {
@@ -78,6 +99,7 @@ pubsub_err bridge_mount_new(bridge_mount **out, pubsub_host *host,
     if (mount != NULL) {
         mount->options = *options;
         mount->options.path = pubsub__strdup(options->path);
+        fill_in(&mount->options);
     }
     if (mount == NULL || mount->options.path == NULL) {
         pubsub__free(mount);
