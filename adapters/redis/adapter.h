@@ -188,6 +188,7 @@ struct redis_self {
     pubsub_duration_ms keep_alive;
     pubsub_duration_ms lease;
     uint64_t max_len;
+    const char *inbox; /* prefix of the inboxes' topics; NULL = none */
     redis_link *links;
     redis_link *main, *hub;
     redis_sub *subs;
