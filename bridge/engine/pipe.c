@@ -452,8 +452,8 @@ void bridge_pipe_start(bridge_pipe *pipe)
 
 void bridge_pipe_rebind(bridge_pipe *pipe, const bridge_route *route, const char *source)
 {
+    /* The name stays where it is: a position that is being written now points to it. */
     pipe->init.route = route;
-    pipe->init.name = route->name;
     pipe->init.source = source;
 }
 

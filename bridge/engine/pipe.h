@@ -25,8 +25,8 @@
 
 typedef struct bridge_pipe bridge_pipe;
 
-/* What a pipe is made from. All is borrowed and has to live as long as the pipe, or be replaced by
- * bridge_pipe_rebind(). */
+/* What a pipe is made from. All is borrowed and has to live as long as the pipe; `route` and `source` may
+ * be replaced by bridge_pipe_rebind(). */
 typedef struct bridge_pipe_init {
     pubsub_host *host;
     bridge_committer *committer;

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/pipe.h"
+
+#include "base/alloc.h"
+#include "engine/checkpoint.h"
+#include "support/cmocka.h"
+#include "support/wait.h"
+#include "unit/bridge/scripted.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One pipe without an engine around it; the test is its source. */
+typedef struct bench {
+    scripted_bridge b;
+    bridge_target *target;
+    bridge_committer *committer;
+    bridge_pipe *pipe;
+    bool stopped;
+    bool gone;
+    char positions[KIT_PATH_MAX + 32];
+    char last_error[256];
+} bench;
+
+static void on_note(void *ctx, bridge_note_kind kind, const char *route, pubsub_bytes model,
+                    pubsub_bytes text)
+{
+    bench *t = ctx;
+    (void)route;
+    (void)model;
+    if (kind == BRIDGE_NOTE_ERROR) {
+        (void)snprintf(t->last_error, sizeof t->last_error, "%.*s", (int)text.len,
+                       (const char *)text.data);
+    }
+}
+
+static void on_changed(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_stopped(void *ctx, bool clean)
+{
+    bench *t = ctx;
+    (void)clean;
+    t->stopped = true;
+}
+
+static void on_gone(void *ctx)
+{
+    bench *t = ctx;
+    t->gone = true;
+}
+
+static void set_up(bench *t)
+{
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    memset(t, 0, sizeof *t);
+    scripted_bridge_init(&t->b, &scripted_replays);
+    scripted.silent = true;
+    scripted.endless = true;
+    t->b.route[0].in_flight = 4;
+    (void)snprintf(t->positions, sizeof t->positions, "%s/positions", t->b.dir);
+    assert_int_equal(mkdir(t->positions, 0700), 0);
+    assert_int_equal(pubsub_host_new(&t->b.host, &err), PUBSUB_OK);
+    t->target = bridge_target_new(t->b.host, "bus", t->b.url, NULL, &err);
+    t->committer = bridge_committer_new(t->b.host);
+    assert_non_null(t->target);
+    assert_non_null(t->committer);
+    const bridge_pipe_init init = {.host = t->b.host,
+                                   .committer = t->committer,
+                                   .directory = t->positions,
+                                   .name = "r1",
+                                   .source = "script",
+                                   .reader = "reader",
+                                   .connector = &scripted_replays,
+                                   .route = &t->b.route[0],
+                                   .target = t->target,
+                                   .note = on_note,
+                                   .note_ctx = t,
+                                   .notes = ~0u,
+                                   .changed = on_changed,
+                                   .changed_ctx = t};
+    t->pipe = bridge_pipe_new(&init);
+    assert_non_null(t->pipe);
+    bridge_pipe_start(t->pipe);
+}
+
+static void until(bench *t, bool (*holds)(bench *t))
+{
+    kit_deadline deadline = kit_in(KIT_PATIENCE);
+    while (!holds(t)) {
+        if (kit_over(deadline)) {
+            fail_msg("it did not come to that; last error: %s", t->last_error);
+        }
+        (void)pubsub_host_run(t->b.host, 1);
+    }
+}
+
+static bool is_stopped(bench *t)
+{
+    return t->stopped;
+}
+
+static bool is_gone(bench *t)
+{
+    return t->gone;
+}
+
+static void tear_down(bench *t)
+{
+    if (!t->stopped) {
+        bridge_pipe_stop(t->pipe, 5000, on_stopped, t);
+        until(t, is_stopped);
+    }
+    bridge_pipe_free(t->pipe);
+    bridge_target_end(t->target, 2000, on_gone, t);
+    until(t, is_gone);
+    bridge_committer_free(t->committer);
+    pubsub_host_free(t->b.host);
+    scripted_bridge_fini(&t->b);
+}
+
+static void pass(bench *t, const char *model, const char *position)
+{
+    t->pipe->emitter.position(&t->pipe->emitter, pubsub_bytes_of(model), pubsub_bytes_of(position));
+    bridge_pipe_store_now(t->pipe);
+}
+
+static bool is_written(bench *t)
+{
+    return t->pipe->writing == 0 && t->pipe->dirty == NULL;
+}
+
+/* A write may be under way, or wait for a slow disk, while one configuration follows the other. */
+static void test_pipe_writes_under_its_own_name(void **state)
+{
+    (void)state;
+    bench t;
+    char fifo[KIT_PATH_MAX + 64];
+    char *text = NULL;
+    size_t len = 0;
+    set_up(&t);
+    (void)snprintf(fifo, sizeof fifo, "%s/r1@slow.pos.tmp", t.positions);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    pass(&t, "slow", "1"); /* opening it waits for a reader */
+    bridge_route *next = pubsub__alloc(sizeof *next);
+    assert_non_null(next);
+    *next = t.b.route[0];
+    next->name = pubsub__strdup("r1");
+    bridge_pipe_rebind(t.pipe, next, "script");
+    pass(&t, "accounts", "7");
+    bridge_pipe_rebind(t.pipe, &t.b.route[0], "script");
+    pubsub__free(next->name);
+    pubsub__free(next);
+    int fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    until(&t, is_written);
+    (void)close(fd);
+    assert_int_equal(bridge_checkpoint_read(t.positions, "r1", pubsub_bytes_of("accounts"), &text,
+                                            &len, NULL),
+                     PUBSUB_OK);
+    assert_int_equal(len, 1);
+    pubsub__free(text);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pipe_writes_under_its_own_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
