@@ -230,6 +230,9 @@ void bridge_pipe_store_now(bridge_pipe *pipe)
     if (pipe->store_failing && pipe->store_armed) {
         return; /* tried again when its pause is over */
     }
+    if (pipe->phase == PIPE_STOPPED) {
+        return; /* it may be freed any moment, and a write under way would use it after that */
+    }
     pipe->store_armed = false;
     pipe->init.host->timer_stop(pipe->store_timer);
     while (pipe->dirty != NULL) {

@@ -124,6 +124,17 @@ static void tear_down(bench *t)
     scripted_bridge_fini(&t->b);
 }
 
+static pubsub_err tell(bench *t, const char *model, const char *position, pubsub_bytes id)
+{
+    pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
+    event.model = pubsub_bytes_of(model);
+    event.document = pubsub_bytes_of("{}");
+    event.position = pubsub_bytes_of(position);
+    event.id = id;
+    event.change = PUBSUB_CHANGE_CREATE;
+    return t->pipe->emitter.event(&t->pipe->emitter, &event);
+}
+
 static void pass(bench *t, const char *model, const char *position)
 {
     t->pipe->emitter.position(&t->pipe->emitter, pubsub_bytes_of(model), pubsub_bytes_of(position));
@@ -169,10 +180,40 @@ static void test_pipe_writes_under_its_own_name(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+/* What is confirmed when the time to drain is over is not written any more: whoever waited for the end
+ * frees the pipe. */
+static void test_pipe_writes_nothing_once_it_has_stopped(void **state)
+{
+    (void)state;
+    static const char *const positions[] = {"1", "2", "3", "4"};
+    bench t;
+    set_up(&t);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(tell(&t, "accounts", positions[i], (pubsub_bytes){NULL, 0}), PUBSUB_OK);
+    }
+    bridge_pipe_stop(t.pipe, 0, on_stopped, &t);
+    assert_true(t.stopped);
+    assert_int_equal(t.pipe->flights, 4);
+    kit_deadline deadline = kit_in(KIT_PATIENCE);
+    while (t.pipe->flights > 0 && !kit_over(deadline)) {
+        (void)pubsub_host_run(t.b.host, 1);
+        assert_int_equal(t.pipe->writing, 0);
+    }
+    assert_int_equal(t.pipe->flights, 0);
+    deadline = kit_in(150); /* longer than a position waits to be written */
+    while (!kit_over(deadline)) {
+        (void)pubsub_host_run(t.b.host, 1);
+        assert_int_equal(t.pipe->writing, 0);
+    }
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pipe_writes_under_its_own_name),
+        cmocka_unit_test(test_pipe_writes_nothing_once_it_has_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
