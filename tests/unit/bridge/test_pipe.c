@@ -209,11 +209,77 @@ static void test_pipe_writes_nothing_once_it_has_stopped(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static bool has_landed(bench *t)
+{
+    return t->pipe->flights == 0;
+}
+
+/* Sources have ids as they like; an event must not be stuck because of its own. */
+static void test_pipe_takes_any_id(void **state)
+{
+    (void)state;
+    static char name[3000];
+    static scripted_bus bus;
+    bench t;
+    set_up(&t);
+    memset(name, 'n', sizeof name);
+    pubsub_bytes ids[] = {{name, sizeof name}, {name, sizeof name}, {"\xff\xfe", 2}, {name, 1024}};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(tell(&t, "accounts", "1", ids[i]), PUBSUB_OK);
+    }
+    until(&t, has_landed);
+    assert_int_equal(t.pipe->counts.published, 4);
+    scripted_read(t.b.url, &bus);
+    assert_int_equal(bus.count, 4);
+    pubsub_bytes made[4];
+    for (size_t i = 0; i < 4; i++) {
+        made[i] = pubsub_message_header_find(bus.messages[i], "pubsub-id");
+    }
+    assert_int_equal(made[0].len, 32);
+    assert_int_equal(made[2].len, 32);
+    assert_int_equal(made[3].len, 1024);
+    assert_memory_equal(made[0].data, made[1].data, 32);
+    assert_memory_not_equal(made[0].data, made[2].data, 32);
+    scripted_forget(&bus);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+/* More headers than a message may have: refused as the route says, not handed back for ever. */
+static void test_pipe_refuses_too_many_headers(void **state)
+{
+    (void)state;
+    static pubsub_header headers[PUBSUB_HEADERS_MAX];
+    static scripted_bus bus;
+    bench t;
+    set_up(&t);
+    pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
+    for (size_t i = 0; i < PUBSUB_HEADERS_MAX; i++) {
+        headers[i] = (pubsub_header){pubsub_bytes_of("h"), pubsub_bytes_of("v")};
+    }
+    event.model = pubsub_bytes_of("accounts");
+    event.document = pubsub_bytes_of("{}");
+    event.position = pubsub_bytes_of("1");
+    event.headers = headers;
+    event.header_count = PUBSUB_HEADERS_MAX;
+    assert_int_equal(t.pipe->emitter.event(&t.pipe->emitter, &event), PUBSUB_OK);
+    until(&t, has_landed);
+    assert_int_equal(t.pipe->counts.dead_lettered, 1);
+    assert_non_null(strstr(t.last_error, "headers"));
+    scripted_read(t.b.url, &bus);
+    assert_int_equal(bus.count, 1);
+    scripted_forget(&bus);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pipe_writes_under_its_own_name),
         cmocka_unit_test(test_pipe_writes_nothing_once_it_has_stopped),
+        cmocka_unit_test(test_pipe_takes_any_id),
+        cmocka_unit_test(test_pipe_refuses_too_many_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
