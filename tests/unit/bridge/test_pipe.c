@@ -55,11 +55,15 @@ static void on_gone(void *ctx)
     t->gone = true;
 }
 
-static void set_up(bench *t)
+static void set_up_as(bench *t, const pubsub_connector *connector, bool to_spool)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     memset(t, 0, sizeof *t);
-    scripted_bridge_init(&t->b, &scripted_replays);
+    scripted_bridge_init(&t->b, connector);
+    if (to_spool) { /* one that takes little at a time */
+        (void)snprintf(t->b.url + strlen(t->b.url), 40, "?local.segment_bytes=64k");
+        t->b.route[0].on_reject = BRIDGE_REJECT_STOP;
+    }
     scripted.silent = true;
     scripted.endless = true;
     t->b.route[0].in_flight = 4;
@@ -76,7 +80,8 @@ static void set_up(bench *t)
                                    .name = "r1",
                                    .source = "script",
                                    .reader = "reader",
-                                   .connector = &scripted_replays,
+                                   .connector = connector,
+                                   .to_spool = to_spool,
                                    .route = &t->b.route[0],
                                    .target = t->target,
                                    .note = on_note,
@@ -87,6 +92,11 @@ static void set_up(bench *t)
     t->pipe = bridge_pipe_new(&init);
     assert_non_null(t->pipe);
     bridge_pipe_start(t->pipe);
+}
+
+static void set_up(bench *t)
+{
+    set_up_as(t, &scripted_replays, false);
 }
 
 static void until(bench *t, bool (*holds)(bench *t))
@@ -273,6 +283,37 @@ static void test_pipe_refuses_too_many_headers(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static bool is_told(bench *t)
+{
+    (void)t;
+    return scripted.settled_ok + scripted.settled_bad == 2;
+}
+
+/* Whoever waits for an answer is told; one that sends too much must not end the route for all. */
+static void test_pipe_tells_who_sends_too_much(void **state)
+{
+    (void)state;
+    static char big[200000];
+    bench t;
+    pubsub_connector hurries = scripted_settles;
+    hurries.flags |= PUBSUB_CONNECTOR_HURRIES;
+    memset(big, 'b', sizeof big);
+    set_up_as(&t, &hurries, true);
+    pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
+    event.model = pubsub_bytes_of("accounts");
+    event.document = (pubsub_bytes){big, sizeof big};
+    event.token = t.pipe->self;
+    assert_int_equal(t.pipe->emitter.event(&t.pipe->emitter, &event), PUBSUB_OK);
+    event.document = pubsub_bytes_of("{}");
+    assert_int_equal(t.pipe->emitter.event(&t.pipe->emitter, &event), PUBSUB_OK);
+    until(&t, is_told);
+    assert_int_equal(scripted.settled_bad, 1);
+    assert_int_equal(t.pipe->counts.rejected, 1);
+    assert_int_not_equal(bridge_pipe_state(t.pipe), BRIDGE_ROUTE_STOPPED);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_pipe_writes_nothing_once_it_has_stopped),
         cmocka_unit_test(test_pipe_takes_any_id),
         cmocka_unit_test(test_pipe_refuses_too_many_headers),
+        cmocka_unit_test(test_pipe_tells_who_sends_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
