@@ -338,6 +338,21 @@ bool bridge_engine_ready(const bridge_engine *engine)
     return true;
 }
 
+bool bridge_engine_is_over(const bridge_engine *engine)
+{
+    bool over = !engine->start_wanted;
+    for (size_t i = 0; i < engine->count && over; i++) {
+        over = engine->routes[i] == NULL || bridge_running_is_over(engine->routes[i]);
+    }
+    return over;
+}
+
+void bridge_engine_on_over(bridge_engine *engine, void (*fn)(void *ctx), void *ctx)
+{
+    engine->shared.over = fn;
+    engine->shared.over_ctx = ctx;
+}
+
 size_t bridge_engine_stopped_count(const bridge_engine *engine)
 {
     size_t stopped = 0;

@@ -82,6 +82,10 @@ size_t bridge_engine_route_count(const bridge_engine *engine);
 void bridge_engine_view(const bridge_engine *engine, size_t index, bridge_route_view *out);
 /* Every route active (or ended). */
 bool bridge_engine_ready(const bridge_engine *engine);
+/* Nothing is left to do: every route has ended, or has stopped with all that it follows. */
+bool bridge_engine_is_over(const bridge_engine *engine);
+/* `fn` is called when that may have come about; NULL = nobody. Not to be stopped inside. */
+void bridge_engine_on_over(bridge_engine *engine, void (*fn)(void *ctx), void *ctx);
 /* Routes that are stopped for good. */
 size_t bridge_engine_stopped_count(const bridge_engine *engine);
 

@@ -18,6 +18,8 @@ typedef struct bridge_shared {
     char *positions; /* directory */
     bridge_note_fn note;
     void *note_ctx;
+    void (*over)(void *ctx); /* a route may have nothing left to do; NULL = nobody asks */
+    void *over_ctx;
 } bridge_shared;
 
 typedef struct bridge_running bridge_running;
@@ -52,6 +54,7 @@ void bridge_running_stop(bridge_running *route, pubsub_duration_ms drain,
 void bridge_running_free(bridge_running *route, pubsub_duration_ms timeout);
 void bridge_running_rebind(bridge_running *route, const bridge_config *config, size_t index);
 bridge_route_state bridge_running_state(const bridge_running *route);
+bool bridge_running_is_over(const bridge_running *route);
 void bridge_running_view(const bridge_running *route, bridge_route_view *out);
 
 #endif

@@ -21,6 +21,7 @@ typedef struct bench {
     bridge_pipe *pipe;
     bool stopped;
     bool gone;
+    unsigned changes;
     char positions[KIT_PATH_MAX + 32];
     char last_error[256];
 } bench;
@@ -39,7 +40,8 @@ static void on_note(void *ctx, bridge_note_kind kind, const char *route, pubsub_
 
 static void on_changed(void *ctx)
 {
-    (void)ctx;
+    bench *t = ctx;
+    t->changes++;
 }
 
 static void on_stopped(void *ctx, bool clean)
@@ -314,6 +316,41 @@ static void test_pipe_tells_who_sends_too_much(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static void say(bench *t, const char *model, pubsub_source_state state)
+{
+    t->pipe->emitter.state(&t->pipe->emitter, pubsub_bytes_of(model), state);
+}
+
+static bool is_over(bench *t)
+{
+    return bridge_pipe_is_over(t->pipe);
+}
+
+/* One database that is closed to us must not end the others. */
+static void test_pipe_is_over_when_nothing_comes_any_more(void **state)
+{
+    (void)state;
+    static char orders[] = "orders";
+    bench t;
+    set_up(&t);
+    t.b.models[1] = orders;
+    t.b.route[0].model_count = 2;
+    say(&t, "accounts", PUBSUB_SOURCE_STOPPED);
+    assert_int_equal(bridge_pipe_state(t.pipe), BRIDGE_ROUTE_STOPPED);
+    assert_false(is_over(&t)); /* of the other one nothing is known yet */
+    say(&t, orders, PUBSUB_SOURCE_ACTIVE);
+    assert_false(is_over(&t));
+    assert_int_equal(tell(&t, orders, "1", (pubsub_bytes){NULL, 0}), PUBSUB_OK);
+    unsigned before = t.changes;
+    say(&t, orders, PUBSUB_SOURCE_ENDED);
+    assert_false(is_over(&t)); /* its last event is under way */
+    assert_int_equal(t.changes, before);
+    until(&t, is_over);
+    assert_int_equal(t.changes, before + 1); /* and that is told, the state being the same */
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_pipe_takes_any_id),
         cmocka_unit_test(test_pipe_refuses_too_many_headers),
         cmocka_unit_test(test_pipe_tells_who_sends_too_much),
+        cmocka_unit_test(test_pipe_is_over_when_nothing_comes_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

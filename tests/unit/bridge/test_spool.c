@@ -172,6 +172,34 @@ static void test_spool_full_makes_the_source_wait(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static void on_over(void *ctx)
+{
+    bool *over = ctx;
+    *over = true;
+}
+
+/* A source that has an end ends the route, once all of it is out of the spool. */
+static void test_spool_is_over_when_it_is_empty(void **state)
+{
+    (void)state;
+    scripted_bridge b;
+    bool over = false;
+    scripted_bridge_init(&b, &scripted_plain);
+    scripted.last = 300;
+    scripted_run(&b);
+    bridge_engine_on_over(b.engine, on_over, &over);
+    kit_deadline deadline = kit_in(KIT_PATIENCE);
+    while (!over && !kit_over(deadline)) {
+        (void)pubsub_host_run(b.host, 1);
+    }
+    assert_true(over);
+    assert_true(bridge_engine_is_over(b.engine));
+    assert_int_equal(scripted_view(&b).published, 300);
+    scripted_stop(&b);
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 /* ---- the broker connector ---- */
 
 static void set_broker_source(scripted_bridge *b, const char *url)
@@ -375,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_spool_passes_events_on_unchanged),
         cmocka_unit_test(test_spool_keeps_events_while_the_broker_is_away),
         cmocka_unit_test(test_spool_full_makes_the_source_wait),
+        cmocka_unit_test(test_spool_is_over_when_it_is_empty),
         cmocka_unit_test(test_broker_relays_all_of_a_message),
         cmocka_unit_test(test_broker_check_touches_the_source),
         cmocka_unit_test(test_broker_refuses_bad_settings),
