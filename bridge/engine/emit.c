@@ -20,6 +20,7 @@
 #define DEAD_HEADERS 3
 #define HEADERS_TAKEN ((size_t)(PUBSUB_HEADERS_MAX - OWN_HEADERS - DEAD_HEADERS))
 #define ID_MAX 1024
+#define AGAIN_MS 100
 
 /* ---- bounds ---- */
 
@@ -306,6 +307,11 @@ static void heard(bridge_pipe *pipe, bridge_model *model)
 static pubsub_err no_room(bridge_pipe *pipe)
 {
     pipe->wants_resume = true;
+    if (pipe->flights == 0 && pipe->dirty == NULL && pipe->writing == 0 &&
+        pipe->settled_count == 0 && !pipe->fail_soon) {
+        /* Memory is short, and nothing comes back that would make us look again. */
+        pipe->init.host->timer_start(pipe->later, AGAIN_MS);
+    }
     if (pipe->unstored >= pipe->init.route->in_flight) {
         bridge_pipe_store_now(pipe);
     }
@@ -355,6 +361,16 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
     return PUBSUB_OK;
 }
 
+static pubsub_err too_many_models(bridge_pipe *pipe)
+{
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    (void)pubsub_error_set(&err, PUBSUB_ETOOBIG,
+                           "the source has more than %d models; share them out among several routes",
+                           PIPE_MODELS_MAX);
+    bridge_pipe_fail(pipe, &err);
+    return PUBSUB_ECLOSED;
+}
+
 static pubsub_err take(bridge_pipe *pipe, const pubsub_source_event *event)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
@@ -365,7 +381,7 @@ static pubsub_err take(bridge_pipe *pipe, const pubsub_source_event *event)
     bridge_model *model = pipe->replays ? bridge_pipe_model(pipe, event->model, true) : NULL;
     heard(pipe, model);
     if (pipe->replays && model == NULL) {
-        return no_room(pipe);
+        return pipe->model_count < PIPE_MODELS_MAX ? no_room(pipe) : too_many_models(pipe);
     }
     if (!pipe->init.to_spool && !bridge_filter_passes(pipe->init.route, event)) {
         return pass_over(pipe, model, event);

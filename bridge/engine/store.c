@@ -139,7 +139,15 @@ pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name)
     size_t len = 0;
     bridge_model *model = bridge_pipe_model(pipe, name, true);
     if (model == NULL) {
-        (void)pubsub_error_set(&err, PUBSUB_EINVAL, "a model's name is empty or too long");
+        if (pipe->model_count >= PIPE_MODELS_MAX) {
+            (void)pubsub_error_set(
+                &err, PUBSUB_ETOOBIG,
+                "the source has more than %d models; share them out among several routes",
+                PIPE_MODELS_MAX);
+        } else {
+            (void)pubsub_error_set(&err, PUBSUB_EINVAL,
+                                   "a model's name is empty or too long, or memory is short");
+        }
         bridge_pipe_fail(pipe, &err);
         return none;
     }

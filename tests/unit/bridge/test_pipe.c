@@ -351,6 +351,55 @@ static void test_pipe_is_over_when_nothing_comes_any_more(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static bool has_failed(bench *t)
+{
+    return bridge_pipe_state(t->pipe) == BRIDGE_ROUTE_STOPPED;
+}
+
+/* The table of models is bounded; what does not fit is no reason to stand still without a word. */
+static void test_pipe_stops_at_too_many_models(void **state)
+{
+    (void)state;
+    char name[24];
+    bench t;
+    set_up(&t);
+    t.pipe->init.notes = 1u << BRIDGE_NOTE_ERROR;
+    for (unsigned i = 0; i < PIPE_MODELS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "m%u", i);
+        say(&t, name, PUBSUB_SOURCE_ACTIVE);
+    }
+    assert_int_equal(tell(&t, "one more", "1", (pubsub_bytes){NULL, 0}), PUBSUB_ECLOSED);
+    until(&t, has_failed);
+    assert_non_null(strstr(t.last_error, "65536 models"));
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static bool is_resumed(bench *t)
+{
+    (void)t;
+    return scripted.resumed > 0;
+}
+
+/* Nothing is under way whose end would make the pipe look again. */
+static void test_pipe_goes_on_after_memory_was_short(void **state)
+{
+    (void)state;
+    bench t;
+    set_up(&t);
+    assert_int_equal(tell(&t, "accounts", "1", (pubsub_bytes){NULL, 0}), PUBSUB_OK);
+    until(&t, has_landed);
+    until(&t, is_written);
+    (void)pubsub_host_run(t.b.host, 20);
+    scripted.resumed = 0;
+    pubsub__alloc_fail_at(1);
+    assert_int_equal(tell(&t, "orders", "1", (pubsub_bytes){NULL, 0}), PUBSUB_EAGAIN);
+    pubsub__alloc_fail_at(0);
+    until(&t, is_resumed);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +409,8 @@ int main(void)
         cmocka_unit_test(test_pipe_refuses_too_many_headers),
         cmocka_unit_test(test_pipe_tells_who_sends_too_much),
         cmocka_unit_test(test_pipe_is_over_when_nothing_comes_any_more),
+        cmocka_unit_test(test_pipe_stops_at_too_many_models),
+        cmocka_unit_test(test_pipe_goes_on_after_memory_was_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
