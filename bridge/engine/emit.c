@@ -100,10 +100,17 @@ static bool add_header(bridge_flight *flight, pubsub_bytes name, pubsub_bytes va
     return true;
 }
 
-static bool is_own_header(pubsub_bytes name)
+static bool is_own_header(const bridge_pipe *pipe, pubsub_bytes name)
 {
-    return (name.len == 9 && memcmp(name.data, "pubsub-id", 9) == 0) ||
-           (name.len == 12 && memcmp(name.data, "pubsub-event", 12) == 0);
+    static const char *const own[] = {"pubsub-id", "pubsub-event", SPOOL_MODEL, SPOOL_TOPIC,
+                                      SPOOL_TIME};
+    /* In a spool nobody else may say what the model was. */
+    for (size_t i = 0; i < (pipe->init.to_spool ? 5u : 2u); i++) {
+        if (name.len == strlen(own[i]) && memcmp(name.data, own[i], name.len) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool add_ce_headers(bridge_pipe *pipe, bridge_flight *flight,
@@ -147,7 +154,7 @@ static bool add_headers(bridge_pipe *pipe, bridge_flight *flight, const bridge_f
     }
     for (size_t i = 0; ok && i < event->header_count && i < HEADERS_TAKEN; i++) {
         const pubsub_header *header = &event->headers[i];
-        ok = is_own_header(header->name) || add_header(flight, header->name, header->value);
+        ok = is_own_header(pipe, header->name) || add_header(flight, header->name, header->value);
     }
     return ok;
 }

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "connectors/table.h"
+#include "engine/pipe.h"
 #include "engine/spool.h"
 #include "support/cmocka.h"
 #include "support/collect.h"
@@ -218,6 +219,25 @@ static void set_broker_source(scripted_bridge *b, const char *url)
     }
 }
 
+/* A message that claims what only the bridge says in its spool. */
+static void publish_claims(const char *url)
+{
+    pubsub_client *client = NULL;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    pubsub_header headers[] = {{pubsub_bytes_of(SPOOL_MODEL), pubsub_bytes_of("secret")},
+                               {pubsub_bytes_of(SPOOL_TOPIC), pubsub_bytes_of("secret")},
+                               {pubsub_bytes_of(SPOOL_TIME), pubsub_bytes_of("1")}};
+    pubsub_publication pub = PUBSUB_PUBLICATION_INIT;
+    assert_int_equal(pubsub_client_new(&client, url, NULL, &err), PUBSUB_OK);
+    pub.topic = pubsub_bytes_of("in/even");
+    pub.payload = pubsub_bytes_of("\"n\":1");
+    pub.headers = headers;
+    pub.header_count = 3;
+    assert_int_equal(pubsub_client_publish(client, &pub, -1, &err), PUBSUB_OK);
+    assert_int_equal(pubsub_client_end(client, kit_ms(KIT_PATIENCE), &err), PUBSUB_OK);
+    pubsub_client_free(client);
+}
+
 static void publish(const char *url, unsigned first, unsigned last)
 {
     pubsub_client *client = NULL;
@@ -288,6 +308,30 @@ static void test_broker_relays_all_of_a_message(void **state)
     assert_true(kit_is(pubsub_message_header_find(bus.messages[0], "pubsub-id"), "id-1"));
     pubsub_bytes id = pubsub_message_header_find(bus.messages[2], "pubsub-id");
     assert_true(id.len > 9 && memcmp(id.data, "in/odd/x@", 9) == 0);
+    scripted_forget(&bus);
+    pubsub_settings_free(b.source.settings, b.source.setting_count);
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void test_spool_believes_only_itself(void **state)
+{
+    (void)state;
+    static char topic[] = "{model}/{topic}";
+    scripted_bridge b;
+    char source[KIT_PATH_MAX + 64];
+    scripted_bridge_init(&b, &scripted_settles);
+    (void)snprintf(source, sizeof source, "local:%s/source", b.dir);
+    set_broker_source(&b, source);
+    b.source.spool = 1;
+    b.route[0].topic = topic;
+    publish_claims(source);
+    scripted_run(&b);
+    relay_until(&b, 1);
+    scripted_stop(&b);
+    scripted_read(b.url, &bus);
+    assert_int_equal(bus.count, 1);
+    assert_true(kit_is(pubsub_message_topic(bus.messages[0]), "in/even/in/even"));
     scripted_forget(&bus);
     pubsub_settings_free(b.source.settings, b.source.setting_count);
     scripted_bridge_fini(&b);
@@ -405,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_spool_full_makes_the_source_wait),
         cmocka_unit_test(test_spool_is_over_when_it_is_empty),
         cmocka_unit_test(test_broker_relays_all_of_a_message),
+        cmocka_unit_test(test_spool_believes_only_itself),
         cmocka_unit_test(test_broker_check_touches_the_source),
         cmocka_unit_test(test_broker_refuses_bad_settings),
     };
