@@ -51,12 +51,14 @@ static pubsub_err prepare(bridge_engine *engine, pubsub_host *host, const bridge
     }
     rc = rc == PUBSUB_OK ? bridge_state_dir_make(pubsub__buf_text(&path), err) : rc;
     engine->shared.positions = pubsub__buf_take(&path);
+    engine->shared.state = pubsub__strdup(config->state);
     if (rc != PUBSUB_OK) {
         return rc;
     }
     engine->shared.targets = bridge_targets_new(host);
     engine->shared.committer = bridge_committer_new(host);
-    return engine->shared.targets != NULL && engine->shared.committer != NULL
+    return engine->shared.targets != NULL && engine->shared.committer != NULL &&
+                   engine->shared.state != NULL
                ? PUBSUB_OK
                : pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the engine");
 }
@@ -144,6 +146,7 @@ void bridge_engine_free(bridge_engine *engine)
         (void)close(engine->lock); /* the lock goes with it; the file stays, so that nobody races */
     }
     pubsub__free(engine->shared.positions);
+    pubsub__free(engine->shared.state);
     pubsub__free(engine->routes);
     pubsub__free(engine->leaving);
     pubsub__free(engine);

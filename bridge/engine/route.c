@@ -91,7 +91,7 @@ static bridge_pipe_init common_init(bridge_running *route)
 static pubsub_err make_spooled(bridge_running *route, pubsub_error *err)
 {
     const bridge_source *source = &route->config->sources[config_of(route)->source];
-    pubsub_err rc = bridge_spool_init(&route->spool, route->config->state, config_of(route),
+    pubsub_err rc = bridge_spool_init(&route->spool, route->shared->state, config_of(route),
                                       source->spool_size, err);
     if (rc != PUBSUB_OK) {
         return rc;

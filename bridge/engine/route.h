@@ -15,7 +15,8 @@ typedef struct bridge_shared {
     pubsub_host *host;
     bridge_targets *targets;
     bridge_committer *committer;
-    char *positions; /* directory */
+    char *state;     /* directory; the one that is locked, whatever a later configuration says */
+    char *positions; /* directory in it */
     bridge_note_fn note;
     void *note_ctx;
     void (*over)(void *ctx); /* a route may have nothing left to do; NULL = nobody asks */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static scripted_bus bus;
 
@@ -338,6 +339,45 @@ static void test_spool_believes_only_itself(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static void on_applied(void *ctx)
+{
+    bool *applied = ctx;
+    *applied = true;
+}
+
+/* Another `state` is for the next start: a running bridge has the lock of the one it was started with. */
+static void test_spool_stays_in_its_state_directory(void **state)
+{
+    (void)state;
+    static char topic[] = "u/{model}";
+    scripted_bridge b;
+    char other[KIT_PATH_MAX + 16];
+    char *path = NULL;
+    bool applied = false;
+    scripted_bridge_init(&b, &scripted_plain);
+    scripted.endless = true;
+    scripted_run(&b);
+    scripted_until(&b, scripted_is_active);
+    bridge_config next = b.config;
+    bridge_route changed = b.route[0];
+    (void)snprintf(other, sizeof other, "%s/other", b.dir);
+    changed.topic = topic;
+    next.state = other;
+    next.routes = &changed;
+    bridge_engine_apply(b.engine, &next, on_applied, &applied);
+    while (!applied) {
+        (void)pubsub_host_run(b.host, 1);
+    }
+    scripted_until(&b, scripted_is_active);
+    path = bridge_spool_path(b.state, "r1");
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_not_equal(access(other, F_OK), 0);
+    pubsub__free(path);
+    scripted_stop(&b);
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 typedef struct findings {
     unsigned good;
     unsigned bad;
@@ -450,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_spool_is_over_when_it_is_empty),
         cmocka_unit_test(test_broker_relays_all_of_a_message),
         cmocka_unit_test(test_spool_believes_only_itself),
+        cmocka_unit_test(test_spool_stays_in_its_state_directory),
         cmocka_unit_test(test_broker_check_touches_the_source),
         cmocka_unit_test(test_broker_refuses_bad_settings),
     };
