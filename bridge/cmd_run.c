@@ -67,6 +67,13 @@ static void on_end_signal(void *ctx, int number)
     stop(run);
 }
 
+/* Asked in a turn of its own: whoever tells it is still at work. */
+static void look_soon(void *ctx)
+{
+    bridge_run *run = ctx;
+    run->host->timer_start(run->look, 0);
+}
+
 static void on_applied(void *ctx)
 {
     bridge_run *run = ctx;
@@ -74,6 +81,7 @@ static void on_applied(void *ctx)
     run->config = run->next;
     run->next = NULL;
     bridge_say(PUBSUB_LOG_INFO, NULL, "%s is in force", run->config->file);
+    look_soon(run);
 }
 
 static void on_reload_signal(void *ctx, int number)
@@ -103,18 +111,12 @@ static void on_reload_signal(void *ctx, int number)
     bridge_engine_apply(run->engine, next, on_applied, run);
 }
 
-/* A bridge with nothing left to do ends: every source has ended, or every route has stopped for good. */
+/* A bridge with nothing left to do ends: every route has ended, or has stopped for good
+ * with all that it follows. */
 static void on_look(void *ctx)
 {
     bridge_run *run = ctx;
-    size_t over = 0;
-    size_t count = bridge_engine_route_count(run->engine);
-    for (size_t i = 0; i < count; i++) {
-        bridge_route_view view;
-        bridge_engine_view(run->engine, i, &view);
-        over += view.state == BRIDGE_ROUTE_ENDED || view.state == BRIDGE_ROUTE_STOPPED;
-    }
-    if (over == count && run->next == NULL) {
+    if (run->next == NULL && bridge_engine_is_over(run->engine)) {
         stop(run);
     }
 }
@@ -128,13 +130,6 @@ static void on_note(void *ctx, bridge_note_kind kind, const char *route, pubsub_
     } else if (run->verbose || kind == BRIDGE_NOTE_STATE) {
         bridge_say_model(PUBSUB_LOG_INFO, route, model, text);
     }
-}
-
-/* A source that has ended is not all: what it told may still be in flight. */
-static void on_change(void *ctx)
-{
-    bridge_run *run = ctx;
-    run->host->timer_start(run->look, 0);
 }
 
 static bool start(bridge_run *run, pubsub_error *err)
@@ -153,8 +148,8 @@ static bool start(bridge_run *run, pubsub_error *err)
     if (run->engine == NULL) {
         return false;
     }
-    bridge_engine_on_change(run->engine, on_change, run);
-    on_change(run); /* routes that could not even start have told so before */
+    bridge_engine_on_over(run->engine, look_soon, run);
+    look_soon(run);
     if (run->config->listen != NULL) {
         run->ops = bridge_ops_new(run->host, run->engine, run->config->listen, err);
         return run->ops != NULL;

@@ -18,7 +18,9 @@
 
 #define OWN_HEADERS (2 + BRIDGE_CE_MAX + 3)
 #define DEAD_HEADERS 3
+#define HEADERS_TAKEN ((size_t)(PUBSUB_HEADERS_MAX - OWN_HEADERS - DEAD_HEADERS))
 #define ID_MAX 1024
+#define AGAIN_MS 100
 
 /* ---- bounds ---- */
 
@@ -33,7 +35,8 @@ bool bridge_pipe_room(const bridge_pipe *pipe, size_t bytes)
     return pipe->unstored < route->in_flight || (pipe->dirty == NULL && pipe->writing == 0);
 }
 
-static pubsub_err check_event(const pubsub_source_event *event, pubsub_error *err)
+static pubsub_err check_event(const bridge_pipe *pipe, const pubsub_source_event *event,
+                              pubsub_error *err)
 {
     if (event->model.len == 0 || event->model.len > PUBSUB_MODEL_MAX ||
         !pubsub__utf8_check(event->model.data, event->model.len)) {
@@ -44,11 +47,8 @@ static pubsub_err check_event(const pubsub_source_event *event, pubsub_error *er
         return pubsub_error_set(err, PUBSUB_ETOOBIG, "a position of %zu bytes is too long",
                                 event->position.len);
     }
-    if (event->id.len > ID_MAX || !pubsub__utf8_check(event->id.data, event->id.len)) {
-        return pubsub_error_set(err, PUBSUB_EINVAL, "an event's id is not up to %d bytes of UTF-8",
-                                ID_MAX);
-    }
-    if (event->header_count > PUBSUB_HEADERS_MAX - OWN_HEADERS - DEAD_HEADERS) {
+    /* A spool has no way around what it cannot keep: whoever sends it is told. */
+    if (pipe->init.to_spool && event->header_count > HEADERS_TAKEN) {
         return pubsub_error_set(err, PUBSUB_ETOOBIG, "an event with %zu headers has too many",
                                 event->header_count);
     }
@@ -103,10 +103,17 @@ static bool add_header(bridge_flight *flight, pubsub_bytes name, pubsub_bytes va
     return true;
 }
 
-static bool is_own_header(pubsub_bytes name)
+static bool is_own_header(const bridge_pipe *pipe, pubsub_bytes name)
 {
-    return (name.len == 9 && memcmp(name.data, "pubsub-id", 9) == 0) ||
-           (name.len == 12 && memcmp(name.data, "pubsub-event", 12) == 0);
+    static const char *const own[] = {"pubsub-id", "pubsub-event", SPOOL_MODEL, SPOOL_TOPIC,
+                                      SPOOL_TIME};
+    /* In a spool nobody else may say what the model was. */
+    for (size_t i = 0; i < (pipe->init.to_spool ? 5u : 2u); i++) {
+        if (name.len == strlen(own[i]) && memcmp(name.data, own[i], name.len) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool add_ce_headers(bridge_pipe *pipe, bridge_flight *flight,
@@ -148,17 +155,24 @@ static bool add_headers(bridge_pipe *pipe, bridge_flight *flight, const bridge_f
     } else if (ok && pipe->init.route->format == BRIDGE_FORMAT_CLOUDEVENTS_BINARY) {
         ok = add_ce_headers(pipe, flight, names, event);
     }
-    for (size_t i = 0; ok && i < event->header_count; i++) {
+    for (size_t i = 0; ok && i < event->header_count && i < HEADERS_TAKEN; i++) {
         const pubsub_header *header = &event->headers[i];
-        ok = is_own_header(header->name) || add_header(flight, header->name, header->value);
+        ok = is_own_header(pipe, header->name) || add_header(flight, header->name, header->value);
     }
     return ok;
 }
 
-/* The event's own id; or one made from what stays the same when it comes again; or, where nothing
- * does, one that nothing else has. */
+/* The event's own id, or a hash of one that is too long or no text; or one made from what stays the same
+ * when it comes again; or, where nothing does, one that nothing else has. */
 static pubsub_bytes make_id(bridge_pipe *pipe, const pubsub_source_event *event, char room[64])
 {
+    if (event->id.len > ID_MAX || !pubsub__utf8_check(event->id.data, event->id.len)) {
+        bridge_hash hash;
+        bridge_hash_init(&hash);
+        bridge_hash_add(&hash, event->id);
+        bridge_hash_text(&hash, room);
+        return pubsub_bytes_of(room);
+    }
     if (event->id.len > 0) {
         return event->id;
     }
@@ -255,10 +269,12 @@ static pubsub_err add_payload(bridge_pipe *pipe, bridge_flight *flight,
     if (!bridge_target_has(pipe->init.target, PUBSUB_FEATURE_CONTENT_TYPE)) {
         type.len = 0;
     }
-    return keep(flight, type, &pub->content_type) ? PUBSUB_OK : PUBSUB_ENOMEM;
+    return keep(flight, type, &pub->content_type)
+               ? PUBSUB_OK
+               : pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for an event");
 }
 
-/* PUBSUB_ETOPIC leaves a flight that can be dead-lettered; other failures leave nothing to use. */
+/* PUBSUB_ENOMEM leaves nothing to use, other failures a flight that can be dead-lettered. */
 static pubsub_err compose(bridge_pipe *pipe, bridge_flight *flight,
                           const pubsub_source_event *event, pubsub_error *err)
 {
@@ -280,6 +296,10 @@ static pubsub_err compose(bridge_pipe *pipe, bridge_flight *flight,
     rc = bridge_topic_make(pipe->init.route->topic, &topic_names, event, &flight->data, err);
     pub->topic = (pubsub_bytes){offset(at), flight->data.len - at};
     settle_pieces(flight);
+    if (rc == PUBSUB_OK && event->header_count > HEADERS_TAKEN) {
+        rc = pubsub_error_set(err, PUBSUB_ETOOBIG, "an event with %zu headers has too many",
+                              event->header_count);
+    }
     return rc;
 }
 
@@ -297,6 +317,11 @@ static void heard(bridge_pipe *pipe, bridge_model *model)
 static pubsub_err no_room(bridge_pipe *pipe)
 {
     pipe->wants_resume = true;
+    if (pipe->flights == 0 && pipe->dirty == NULL && pipe->writing == 0 &&
+        pipe->settled_count == 0 && !pipe->fail_soon) {
+        /* Memory is short, and nothing comes back that would make us look again. */
+        pipe->init.host->timer_start(pipe->later, AGAIN_MS);
+    }
     if (pipe->unstored >= pipe->init.route->in_flight) {
         bridge_pipe_store_now(pipe);
     }
@@ -346,17 +371,27 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
     return PUBSUB_OK;
 }
 
+static pubsub_err too_many_models(bridge_pipe *pipe)
+{
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    (void)pubsub_error_set(&err, PUBSUB_ETOOBIG,
+                           "the source has more than %d models; share them out among several routes",
+                           PIPE_MODELS_MAX);
+    bridge_pipe_fail(pipe, &err);
+    return PUBSUB_ECLOSED;
+}
+
 static pubsub_err take(bridge_pipe *pipe, const pubsub_source_event *event)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
-    pubsub_err rc = check_event(event, &err);
+    pubsub_err rc = check_event(pipe, event, &err);
     if (rc != PUBSUB_OK) {
         return rc;
     }
     bridge_model *model = pipe->replays ? bridge_pipe_model(pipe, event->model, true) : NULL;
     heard(pipe, model);
     if (pipe->replays && model == NULL) {
-        return no_room(pipe);
+        return pipe->model_count < PIPE_MODELS_MAX ? no_room(pipe) : too_many_models(pipe);
     }
     if (!pipe->init.to_spool && !bridge_filter_passes(pipe->init.route, event)) {
         return pass_over(pipe, model, event);

@@ -51,12 +51,14 @@ static pubsub_err prepare(bridge_engine *engine, pubsub_host *host, const bridge
     }
     rc = rc == PUBSUB_OK ? bridge_state_dir_make(pubsub__buf_text(&path), err) : rc;
     engine->shared.positions = pubsub__buf_take(&path);
+    engine->shared.state = pubsub__strdup(config->state);
     if (rc != PUBSUB_OK) {
         return rc;
     }
     engine->shared.targets = bridge_targets_new(host);
     engine->shared.committer = bridge_committer_new(host);
-    return engine->shared.targets != NULL && engine->shared.committer != NULL
+    return engine->shared.targets != NULL && engine->shared.committer != NULL &&
+                   engine->shared.state != NULL
                ? PUBSUB_OK
                : pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the engine");
 }
@@ -144,6 +146,7 @@ void bridge_engine_free(bridge_engine *engine)
         (void)close(engine->lock); /* the lock goes with it; the file stays, so that nobody races */
     }
     pubsub__free(engine->shared.positions);
+    pubsub__free(engine->shared.state);
     pubsub__free(engine->routes);
     pubsub__free(engine->leaving);
     pubsub__free(engine);
@@ -308,12 +311,6 @@ size_t bridge_engine_route_count(const bridge_engine *engine)
     return engine->count;
 }
 
-void bridge_engine_on_change(bridge_engine *engine, void (*fn)(void *ctx), void *ctx)
-{
-    engine->shared.changed = fn;
-    engine->shared.changed_ctx = ctx;
-}
-
 void bridge_engine_view(const bridge_engine *engine, size_t index, bridge_route_view *out)
 {
     if (index < engine->count && engine->routes[index] != NULL) {
@@ -342,6 +339,21 @@ bool bridge_engine_ready(const bridge_engine *engine)
         }
     }
     return true;
+}
+
+bool bridge_engine_is_over(const bridge_engine *engine)
+{
+    bool over = !engine->start_wanted;
+    for (size_t i = 0; i < engine->count && over; i++) {
+        over = engine->routes[i] == NULL || bridge_running_is_over(engine->routes[i]);
+    }
+    return over;
+}
+
+void bridge_engine_on_over(bridge_engine *engine, void (*fn)(void *ctx), void *ctx)
+{
+    engine->shared.over = fn;
+    engine->shared.over_ctx = ctx;
 }
 
 size_t bridge_engine_stopped_count(const bridge_engine *engine)

@@ -67,9 +67,6 @@ typedef void (*bridge_note_fn)(void *ctx, bridge_note_kind kind, const char *rou
 bridge_engine *bridge_engine_new(pubsub_host *host, const bridge_config *config,
                                  bridge_note_fn note, void *note_ctx, pubsub_error *err);
 
-/* Called after the state of a route may have changed; not to free or stop the engine in. */
-void bridge_engine_on_change(bridge_engine *engine, void (*fn)(void *ctx), void *ctx);
-
 /* Restart what differs, and what has stopped; leave the rest untouched. `done` is called once what is gone
  * has stopped; the old configuration may be freed then. It is not called when nothing could be changed
  * (no memory, or the engine is stopping): then the old one stays in use. */
@@ -85,6 +82,10 @@ size_t bridge_engine_route_count(const bridge_engine *engine);
 void bridge_engine_view(const bridge_engine *engine, size_t index, bridge_route_view *out);
 /* Every route active (or ended). */
 bool bridge_engine_ready(const bridge_engine *engine);
+/* Nothing is left to do: every route has ended, or has stopped with all that it follows. */
+bool bridge_engine_is_over(const bridge_engine *engine);
+/* `fn` is called when that may have come about; NULL = nobody. Not to be stopped inside. */
+void bridge_engine_on_over(bridge_engine *engine, void (*fn)(void *ctx), void *ctx);
 /* Routes that are stopped for good. */
 size_t bridge_engine_stopped_count(const bridge_engine *engine);
 

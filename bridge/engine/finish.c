@@ -209,12 +209,26 @@ static void dead_letter(bridge_pipe *pipe, bridge_flight *flight, const pubsub_e
     leave_open(pipe, flight, &text);
 }
 
+/* A sender that waits for our answer can be told that its event is not kept; one that sends too much must
+ * not end the route for all. */
+static bool can_be_told(const bridge_pipe *pipe, const bridge_flight *flight)
+{
+    return pipe->init.to_spool && (pipe->init.connector->flags & PUBSUB_CONNECTOR_HURRIES) != 0 &&
+           flight->token != NULL && flight->model == NULL;
+}
+
 void bridge_pipe_refuse(bridge_flight *flight, const pubsub_error *error)
 {
     bridge_pipe *pipe = flight->user->ctx;
     if (!flight->dead) {
         pipe->counts.rejected++;
         bridge_pipe_trouble(pipe, flight->model_name, error);
+    }
+    if (can_be_told(pipe, flight)) {
+        bridge_pipe_settle(pipe, flight->token,
+                           error->code == PUBSUB_OK ? PUBSUB_EREJECTED : error->code);
+        land(pipe, flight);
+        return;
     }
     switch (flight->dead ? BRIDGE_REJECT_DEAD_LETTER : pipe->init.route->on_reject) {
     case BRIDGE_REJECT_DEAD_LETTER:

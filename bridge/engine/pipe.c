@@ -72,6 +72,12 @@ static void announce(bridge_pipe *pipe)
                  (pubsub_bytes){NULL, 0}, bridge_route_state_name(state));
         pipe->init.changed(pipe->init.changed_ctx);
     }
+    bool over = bridge_pipe_is_over(pipe);
+    /* A spool never ends by itself, so that each time it may be empty counts. */
+    if ((over && !pipe->told_over) || (pipe->init.from_spool && pipe->flights == 0)) {
+        pipe->init.changed(pipe->init.changed_ctx);
+    }
+    pipe->told_over = over;
 }
 
 static bool all_ended(const bridge_pipe *pipe)
@@ -81,6 +87,23 @@ static bool all_ended(const bridge_pipe *pipe)
         known += pipe->states[i];
     }
     return known > 0 && pipe->states[PUBSUB_SOURCE_ENDED] == known;
+}
+
+static bool is_through(const bridge_pipe *pipe)
+{
+    return pipe->flights == 0 && pipe->dirty == NULL && pipe->writing == 0;
+}
+
+bool bridge_pipe_is_over(const bridge_pipe *pipe)
+{
+    const size_t *states = pipe->states;
+    size_t going = states[PUBSUB_SOURCE_STARTING] + states[PUBSUB_SOURCE_ACTIVE] +
+                   states[PUBSUB_SOURCE_WAITING];
+    size_t over = states[PUBSUB_SOURCE_ENDED] + states[PUBSUB_SOURCE_STOPPED];
+    /* One that has said nothing yet is still to come. */
+    return pipe->failed || pipe->fail_soon ||
+           (going == 0 && over >= pipe->init.route->model_count && is_through(pipe)) ||
+           (all_ended(pipe) && is_through(pipe));
 }
 
 bridge_route_state bridge_pipe_state(const bridge_pipe *pipe)
@@ -100,7 +123,7 @@ bridge_route_state bridge_pipe_state(const bridge_pipe *pipe)
         pipe->states[PUBSUB_SOURCE_WAITING] > 0) {
         return BRIDGE_ROUTE_WAITING;
     }
-    if (all_ended(pipe) && pipe->flights == 0 && pipe->dirty == NULL && pipe->writing == 0) {
+    if (all_ended(pipe) && is_through(pipe)) {
         return BRIDGE_ROUTE_ENDED;
     }
     if (pipe->stalled) {
@@ -452,8 +475,8 @@ void bridge_pipe_start(bridge_pipe *pipe)
 
 void bridge_pipe_rebind(bridge_pipe *pipe, const bridge_route *route, const char *source)
 {
+    /* The name stays where it is: a position that is being written now points to it. */
     pipe->init.route = route;
-    pipe->init.name = route->name;
     pipe->init.source = source;
 }
 

@@ -25,8 +25,8 @@
 
 typedef struct bridge_pipe bridge_pipe;
 
-/* What a pipe is made from. All is borrowed and has to live as long as the pipe, or be replaced by
- * bridge_pipe_rebind(). */
+/* What a pipe is made from. All is borrowed and has to live as long as the pipe; `route` and `source` may
+ * be replaced by bridge_pipe_rebind(). */
 typedef struct bridge_pipe_init {
     pubsub_host *host;
     bridge_committer *committer;
@@ -104,6 +104,7 @@ struct bridge_pipe {
     bool stalled;
     bool replays;
     bridge_route_state told; /* the last state that was told */
+    bool told_over;
     size_t states[5];        /* models by pubsub_source_state */
 
     /* bounds */
@@ -147,6 +148,8 @@ void bridge_pipe_stop(bridge_pipe *pipe, pubsub_duration_ms drain,
 /* The route stands elsewhere in memory now; it is otherwise the same. */
 void bridge_pipe_rebind(bridge_pipe *pipe, const bridge_route *route, const char *source);
 bridge_route_state bridge_pipe_state(const bridge_pipe *pipe);
+/* Nothing comes any more: it has failed, or every model has ended or stopped and all is through. */
+bool bridge_pipe_is_over(const bridge_pipe *pipe);
 /* Stop for good, from anywhere. */
 void bridge_pipe_fail(bridge_pipe *pipe, const pubsub_error *error);
 void bridge_pipe_error(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error *error);

@@ -55,8 +55,8 @@ static char *make_reader(const char *name)
 static void on_pipe_changed(void *ctx)
 {
     const bridge_running *route = ctx;
-    if (route->shared->changed != NULL) {
-        route->shared->changed(route->shared->changed_ctx);
+    if (route->shared->over != NULL && bridge_running_is_over(route)) {
+        route->shared->over(route->shared->over_ctx);
     }
 }
 
@@ -91,7 +91,7 @@ static bridge_pipe_init common_init(bridge_running *route)
 static pubsub_err make_spooled(bridge_running *route, pubsub_error *err)
 {
     const bridge_source *source = &route->config->sources[config_of(route)->source];
-    pubsub_err rc = bridge_spool_init(&route->spool, route->config->state, config_of(route),
+    pubsub_err rc = bridge_spool_init(&route->spool, route->shared->state, config_of(route),
                                       source->spool_size, err);
     if (rc != PUBSUB_OK) {
         return rc;
@@ -282,6 +282,26 @@ bridge_route_state bridge_running_state(const bridge_running *route)
     return rank[in] > rank[out] ? in : out;
 }
 
+/* Events that have left the spool for good. */
+static uint64_t through_of(const bridge_running *route)
+{
+    const pipe_counts *end = &route->pipe->counts;
+    return end->published + end->dead_lettered + end->skipped + end->filtered;
+}
+
+bool bridge_running_is_over(const bridge_running *route)
+{
+    if (route->pipe == NULL) {
+        return route->error.code != PUBSUB_OK;
+    }
+    if (route->intake == NULL || bridge_pipe_is_over(route->pipe)) {
+        return bridge_pipe_is_over(route->intake != NULL ? route->intake : route->pipe);
+    }
+    /* The spool itself never ends: what the source told has to be through. */
+    return bridge_pipe_is_over(route->intake) && route->pipe->flights == 0 &&
+           through_of(route) >= route->intake->counts.published;
+}
+
 static int64_t ago_ms(uint64_t now, uint64_t then)
 {
     return then == 0 ? -1 : (int64_t)((now - then) / 1000000u);
@@ -315,7 +335,7 @@ static void view_counts(const bridge_running *route, bridge_route_view *out)
     out->in_flight = route->pipe->flights;
     out->in_flight_bytes = route->pipe->flight_bytes;
     if (route->intake != NULL) {
-        uint64_t through = end->published + end->dead_lettered + end->skipped + end->filtered;
+        uint64_t through = through_of(route);
         uint64_t in = route->intake->counts.published;
         out->errors += end->errors;
         out->spooled = in > through ? in - through : 0;

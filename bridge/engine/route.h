@@ -15,11 +15,12 @@ typedef struct bridge_shared {
     pubsub_host *host;
     bridge_targets *targets;
     bridge_committer *committer;
-    char *positions; /* directory */
+    char *state;     /* directory; the one that is locked, whatever a later configuration says */
+    char *positions; /* directory in it */
     bridge_note_fn note;
     void *note_ctx;
-    void (*changed)(void *ctx); /* the state of some route; NULL = nobody asks */
-    void *changed_ctx;
+    void (*over)(void *ctx); /* a route may have nothing left to do; NULL = nobody asks */
+    void *over_ctx;
 } bridge_shared;
 
 typedef struct bridge_running bridge_running;
@@ -54,6 +55,7 @@ void bridge_running_stop(bridge_running *route, pubsub_duration_ms drain,
 void bridge_running_free(bridge_running *route, pubsub_duration_ms timeout);
 void bridge_running_rebind(bridge_running *route, const bridge_config *config, size_t index);
 bridge_route_state bridge_running_state(const bridge_running *route);
+bool bridge_running_is_over(const bridge_running *route);
 void bridge_running_view(const bridge_running *route, bridge_route_view *out);
 
 #endif

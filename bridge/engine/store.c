@@ -139,7 +139,15 @@ pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name)
     size_t len = 0;
     bridge_model *model = bridge_pipe_model(pipe, name, true);
     if (model == NULL) {
-        (void)pubsub_error_set(&err, PUBSUB_EINVAL, "a model's name is empty or too long");
+        if (pipe->model_count >= PIPE_MODELS_MAX) {
+            (void)pubsub_error_set(
+                &err, PUBSUB_ETOOBIG,
+                "the source has more than %d models; share them out among several routes",
+                PIPE_MODELS_MAX);
+        } else {
+            (void)pubsub_error_set(&err, PUBSUB_EINVAL,
+                                   "a model's name is empty or too long, or memory is short");
+        }
         bridge_pipe_fail(pipe, &err);
         return none;
     }
@@ -229,6 +237,9 @@ void bridge_pipe_store_now(bridge_pipe *pipe)
     bridge_model *kept = NULL;
     if (pipe->store_failing && pipe->store_armed) {
         return; /* tried again when its pause is over */
+    }
+    if (pipe->phase == PIPE_STOPPED) {
+        return; /* it may be freed any moment, and a write under way would use it after that */
     }
     pipe->store_armed = false;
     pipe->init.host->timer_stop(pipe->store_timer);

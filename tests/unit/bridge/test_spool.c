@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "connectors/table.h"
+#include "engine/pipe.h"
 #include "engine/spool.h"
 #include "support/cmocka.h"
 #include "support/collect.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static scripted_bus bus;
 
@@ -172,6 +174,34 @@ static void test_spool_full_makes_the_source_wait(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static void on_over(void *ctx)
+{
+    bool *over = ctx;
+    *over = true;
+}
+
+/* A source that has an end ends the route, once all of it is out of the spool. */
+static void test_spool_is_over_when_it_is_empty(void **state)
+{
+    (void)state;
+    scripted_bridge b;
+    bool over = false;
+    scripted_bridge_init(&b, &scripted_plain);
+    scripted.last = 300;
+    scripted_run(&b);
+    bridge_engine_on_over(b.engine, on_over, &over);
+    kit_deadline deadline = kit_in(KIT_PATIENCE);
+    while (!over && !kit_over(deadline)) {
+        (void)pubsub_host_run(b.host, 1);
+    }
+    assert_true(over);
+    assert_true(bridge_engine_is_over(b.engine));
+    assert_int_equal(scripted_view(&b).published, 300);
+    scripted_stop(&b);
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 /* ---- the broker connector ---- */
 
 static void set_broker_source(scripted_bridge *b, const char *url)
@@ -188,6 +218,25 @@ static void set_broker_source(scripted_bridge *b, const char *url)
                             &b->source.setting_count, &err) != PUBSUB_OK) {
         fail_msg("%s", err.text);
     }
+}
+
+/* A message that claims what only the bridge says in its spool. */
+static void publish_claims(const char *url)
+{
+    pubsub_client *client = NULL;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    pubsub_header headers[] = {{pubsub_bytes_of(SPOOL_MODEL), pubsub_bytes_of("secret")},
+                               {pubsub_bytes_of(SPOOL_TOPIC), pubsub_bytes_of("secret")},
+                               {pubsub_bytes_of(SPOOL_TIME), pubsub_bytes_of("1")}};
+    pubsub_publication pub = PUBSUB_PUBLICATION_INIT;
+    assert_int_equal(pubsub_client_new(&client, url, NULL, &err), PUBSUB_OK);
+    pub.topic = pubsub_bytes_of("in/even");
+    pub.payload = pubsub_bytes_of("\"n\":1");
+    pub.headers = headers;
+    pub.header_count = 3;
+    assert_int_equal(pubsub_client_publish(client, &pub, -1, &err), PUBSUB_OK);
+    assert_int_equal(pubsub_client_end(client, kit_ms(KIT_PATIENCE), &err), PUBSUB_OK);
+    pubsub_client_free(client);
 }
 
 static void publish(const char *url, unsigned first, unsigned last)
@@ -262,6 +311,69 @@ static void test_broker_relays_all_of_a_message(void **state)
     assert_true(id.len > 9 && memcmp(id.data, "in/odd/x@", 9) == 0);
     scripted_forget(&bus);
     pubsub_settings_free(b.source.settings, b.source.setting_count);
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void test_spool_believes_only_itself(void **state)
+{
+    (void)state;
+    static char topic[] = "{model}/{topic}";
+    scripted_bridge b;
+    char source[KIT_PATH_MAX + 64];
+    scripted_bridge_init(&b, &scripted_settles);
+    (void)snprintf(source, sizeof source, "local:%s/source", b.dir);
+    set_broker_source(&b, source);
+    b.source.spool = 1;
+    b.route[0].topic = topic;
+    publish_claims(source);
+    scripted_run(&b);
+    relay_until(&b, 1);
+    scripted_stop(&b);
+    scripted_read(b.url, &bus);
+    assert_int_equal(bus.count, 1);
+    assert_true(kit_is(pubsub_message_topic(bus.messages[0]), "in/even/in/even"));
+    scripted_forget(&bus);
+    pubsub_settings_free(b.source.settings, b.source.setting_count);
+    scripted_bridge_fini(&b);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void on_applied(void *ctx)
+{
+    bool *applied = ctx;
+    *applied = true;
+}
+
+/* Another `state` is for the next start: a running bridge has the lock of the one it was started with. */
+static void test_spool_stays_in_its_state_directory(void **state)
+{
+    (void)state;
+    static char topic[] = "u/{model}";
+    scripted_bridge b;
+    char other[KIT_PATH_MAX + 16];
+    char *path = NULL;
+    bool applied = false;
+    scripted_bridge_init(&b, &scripted_plain);
+    scripted.endless = true;
+    scripted_run(&b);
+    scripted_until(&b, scripted_is_active);
+    bridge_config next = b.config;
+    bridge_route changed = b.route[0];
+    (void)snprintf(other, sizeof other, "%s/other", b.dir);
+    changed.topic = topic;
+    next.state = other;
+    next.routes = &changed;
+    bridge_engine_apply(b.engine, &next, on_applied, &applied);
+    while (!applied) {
+        (void)pubsub_host_run(b.host, 1);
+    }
+    scripted_until(&b, scripted_is_active);
+    path = bridge_spool_path(b.state, "r1");
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_not_equal(access(other, F_OK), 0);
+    pubsub__free(path);
+    scripted_stop(&b);
     scripted_bridge_fini(&b);
     assert_int_equal(pubsub__alloc_live(), 0);
 }
@@ -375,7 +487,10 @@ int main(void)
         cmocka_unit_test(test_spool_passes_events_on_unchanged),
         cmocka_unit_test(test_spool_keeps_events_while_the_broker_is_away),
         cmocka_unit_test(test_spool_full_makes_the_source_wait),
+        cmocka_unit_test(test_spool_is_over_when_it_is_empty),
         cmocka_unit_test(test_broker_relays_all_of_a_message),
+        cmocka_unit_test(test_spool_believes_only_itself),
+        cmocka_unit_test(test_spool_stays_in_its_state_directory),
         cmocka_unit_test(test_broker_check_touches_the_source),
         cmocka_unit_test(test_broker_refuses_bad_settings),
     };
