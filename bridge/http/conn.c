@@ -37,7 +37,9 @@ static void request_gone(server_conn *conn)
     bridge_request *request = conn->request;
     if (request != NULL) {
         conn->request = NULL;
-        request->mount->options.on_gone(request->mount->options.ctx, request);
+        if (request->mount->options.on_gone != NULL) {
+            request->mount->options.on_gone(request->mount->options.ctx, request);
+        }
         server_request_free(request);
     }
 }
@@ -224,7 +226,9 @@ static void begin_request(server_conn *conn, size_t len)
     request->complete = !request->head.chunked && request->head.length <= 0;
     conn->request = request;
     conn->state = CONN_BODY;
-    request->mount->options.on_head(request->mount->options.ctx, request);
+    if (request->mount->options.on_head != NULL) {
+        request->mount->options.on_head(request->mount->options.ctx, request);
+    }
     if (conn->request != request || conn->closing || conn->broken) {
         return;
     }
@@ -300,7 +304,9 @@ static bool give_piece(server_conn *conn, pubsub_bytes piece)
         server_conn_fail(conn, 413, "the body is too big");
         return false;
     }
-    mount->options.on_body(mount->options.ctx, request, piece);
+    if (mount->options.on_body != NULL) {
+        mount->options.on_body(mount->options.ctx, request, piece);
+    }
     return conn->request == request;
 }
 

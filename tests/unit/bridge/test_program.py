@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The program as a person runs it, on a local: broker: test_program.py PUBSUB_BRIDGE."""
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BRIDGE = sys.argv.pop(1)
+DEADLINE = 20 * float(os.environ.get("PUBSUB_TEST_SLOW", "1"))
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.port, self.ops = free_port(), free_port()
+
+    def run_bridge(self, sources, routes, close=()):
+        """Until it says on stdout or stderr, which are one pipe here, that a feed is live."""
+        name = os.path.join(self.folder, "bridge.json")
+        with open(name, "w", encoding="utf-8") as file:
+            json.dump({"state": "state", "listen": f"127.0.0.1:{self.ops}",
+                       "brokers": {"main": "local:" + os.path.join(self.folder, "bus")},
+                       "sources": sources, "routes": routes}, file)
+
+        def close_some():
+            for fd in close:
+                os.close(fd)
+        process = subprocess.Popen([BRIDGE, "run", "-v", name], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, preexec_fn=close_some)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        return process
+
+    def wait_for_line(self, process, part):
+        for line in process.stdout:
+            if part in line:
+                return line
+        raise AssertionError(f"ended ({process.wait(DEADLINE)}) without saying {part!r}")
+
+    def hooks(self, models, **settings):
+        source = {"connector": "webhook", "listen": f"127.0.0.1:{self.port}", **settings}
+        process = self.run_bridge({"hook": source}, [
+            {"name": "r%d" % i, "source": "hook", "models": [model], "topic": "/%d/{model}" % i}
+            for i, model in enumerate(models)])
+        for _ in models:
+            self.wait_for_line(process, ": active")
+        return process
+
+    def ask(self, port, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    def end(self, process):
+        process.terminate()
+        self.assertEqual(process.wait(DEADLINE), 0)
+
+
+class Operation(Case):
+    def test_endpoints(self):
+        process = self.hooks(["accounts"])
+        self.assertEqual(self.ask(self.ops, "GET", "/live"), (200, "live\n"))
+        status, text = self.ask(self.ops, "GET", "/ready")
+        self.assertEqual((status, json.loads(text)["routes"][0]["name"]), (200, "r0"))
+        self.assertEqual(self.ask(self.ops, "GET", "/metrics")[0], 200)
+        self.assertEqual(self.ask(self.ops, "HEAD", "/status"), (200, ""))
+        self.assertEqual(self.ask(self.ops, "POST", "/live", b"x" * 100)[0], 405)
+        self.assertEqual(self.ask(self.ops, "POST", "/live", b"x" * 10000)[0], 413)
+        self.assertEqual(self.ask(self.ops, "GET", "/other")[0], 404)
+        with socket.create_connection(("127.0.0.1", self.ops)) as sock:  # gone in the middle
+            sock.sendall(b"POST /live HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc")
+        self.assertEqual(self.ask(self.ops, "GET", "/live")[0], 200)
+        self.end(process)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
