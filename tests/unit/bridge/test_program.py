@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 
 BRIDGE = sys.argv.pop(1)
@@ -40,8 +42,10 @@ class Case(unittest.TestCase):
                 os.close(fd)
         process = subprocess.Popen([BRIDGE, "run", "-v", name], stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, preexec_fn=close_some)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(lambda: process.poll() is None and process.kill())
+        limit = threading.Timer(DEADLINE, process.kill)  # so that no line is waited for without an end
+        limit.start()
+        for step in (process.stdout.close, process.wait, process.kill, limit.cancel):
+            self.addCleanup(step)
         return process
 
     def wait_for_line(self, process, part):
@@ -57,6 +61,13 @@ class Case(unittest.TestCase):
             for i, model in enumerate(models)])
         for _ in models:
             self.wait_for_line(process, ": active")
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:  # the feeds are live a moment before the endpoints are
+            try:
+                socket.create_connection(("127.0.0.1", self.ops)).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.01)
         return process
 
     def ask(self, port, method, path, body=None):
@@ -86,6 +97,26 @@ class Operation(Case):
         with socket.create_connection(("127.0.0.1", self.ops)) as sock:  # gone in the middle
             sock.sendall(b"POST /live HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc")
         self.assertEqual(self.ask(self.ops, "GET", "/live")[0], 200)
+        self.end(process)
+
+
+class Hooks(Case):
+    def test_routes_that_share_a_path_all_get_it(self):
+        process = self.hooks(["orders", "refunds"], path="/in")
+        self.assertEqual(self.ask(self.port, "POST", "/in", b'{"n":1}')[0], 200)
+        said = {self.wait_for_line(process, '"message":{"n":1}') for _ in range(2)}
+        self.assertEqual({line.split(":")[0] for line in said}, {"orders", "refunds"})
+        self.end(process)
+
+    def test_senders_cannot_make_topics(self):
+        process = self.hooks(["*", "a/b"])
+        for name in ("%23", "%2B", "x%2Fy", "x%0Ay", "%7F"):
+            self.assertEqual(self.ask(self.port, "POST", "/hooks/" + name, b"1")[0], 404, name)
+        self.assertEqual(self.ask(self.port, "POST", "/hooks/a%2Fb", b'"written so"')[0], 200)
+        self.assertTrue(self.wait_for_line(process, "written so").startswith("a/b: "))
+        self.assertEqual(self.ask(self.port, "POST", "/hooks/%C3%BC", b"2")[0], 200)
+        self.wait_for_line(process, '"message":2')
+        self.assertEqual(self.ask(self.ops, "GET", "/ready")[0], 200)
         self.end(process)
 
 
