@@ -99,6 +99,41 @@ class Operation(Case):
         self.assertEqual(self.ask(self.ops, "GET", "/live")[0], 200)
         self.end(process)
 
+    def test_what_is_logged_is_shown(self):
+        program = ["sh", "-c", "echo from stderr >&2; echo oops; exec sleep 1000"]
+        process = self.run_bridge({"s": {"connector": "exec", "command": program}},
+                                  [{"name": "r", "model": "m", "topic": "/t"}])
+        text = process.stdout.read()
+        self.assertEqual(text.count("s: m: from stderr"), 1, text)
+        self.assertEqual(text.count("line 1 of sh"), 1, text)
+        self.assertEqual(text.count("route r: stopped"), 1, text)
+        self.assertEqual(process.wait(DEADLINE), 1)
+
+    def test_a_position_that_cannot_be_read_is_said(self):
+        program = ["sh", "-c", "echo '{\"document\":1,\"position\":\"p\"}'; exec sleep 1000"]
+        routes = [{"name": "r", "model": "m", "topic": "/t"}]
+        process = self.run_bridge({"s": {"connector": "exec", "command": program}}, routes)
+        self.wait_for_line(process, '"message":1')
+        self.end(process)
+        state = os.path.join(self.folder, "state")
+        for folder, _, names in os.walk(state):
+            for name in names:
+                if os.path.getsize(os.path.join(folder, name)) > 0:
+                    with open(os.path.join(folder, name), "r+b") as file:
+                        file.write(b"broken")
+        process = self.run_bridge({"s": {"connector": "exec", "command": program}}, routes)
+        text = process.stdout.read()
+        self.assertIn("is damaged (it is no checkpoint)", text)
+        self.assertEqual(process.wait(DEADLINE), 1)
+
+    def test_started_with_descriptors_closed(self):
+        command = ["sh", "-c", "ls -l /proc/self/fd >&2; echo '{\"document\":1}'; exec sleep 1000"]
+        for close in ((0,), (1,), (0, 1)):
+            process = self.run_bridge({"s": {"connector": "exec", "command": command}},
+                                      [{"model": "m", "topic": "/t"}], close)
+            self.wait_for_line(process, "fd" if 1 in close else '"message":1')
+            self.end(process)
+
 
 class Hooks(Case):
     def test_routes_that_share_a_path_all_get_it(self):
