@@ -132,11 +132,18 @@ static void on_note(void *ctx, bridge_note_kind kind, const char *route, pubsub_
     }
 }
 
+static void on_log(pubsub_host *host, int level, const char *text)
+{
+    (void)host;
+    bridge_say(level, NULL, "%s", text);
+}
+
 static bool start(bridge_run *run, pubsub_error *err)
 {
     if (pubsub_host_new(&run->host, err) != PUBSUB_OK) {
         return false;
     }
+    run->host->log = on_log;
     run->look = run->host->timer_new(run->host, on_look, run);
     if (run->look == NULL || !bridge_host_on_signal(run->host, SIGTERM, on_end_signal, run) ||
         !bridge_host_on_signal(run->host, SIGINT, on_end_signal, run) ||
