@@ -121,6 +121,7 @@ struct bridge_pipe {
     bridge_model *dirty;
     size_t writing;
     bool store_failing;
+    bool disk_full; /* the broker's disk, or the spool's, is full */
     bool store_armed;
 
     pubsub_settled settled[PIPE_SETTLE_MAX];

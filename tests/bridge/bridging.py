@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket  # noqa: F401 (for the tests)
 import subprocess
 import sys
 import tempfile
