@@ -319,8 +319,12 @@ def number_of(message):
 
 
 def main():
+    """Exit code 77 when there was nothing but what cannot be tested here."""
     try:
-        unittest.main(argv=[sys.argv[0], "-v"] + sys.argv[1:])
+        result = unittest.main(argv=[sys.argv[0], "-v"] + sys.argv[1:], exit=False).result
     except interop.Missing as missing:
         print(missing, file=sys.stderr)
         sys.exit(77)
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.testsRun > 0 and len(result.skipped) == result.testsRun else 0)
