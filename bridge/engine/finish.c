@@ -248,6 +248,10 @@ void bridge_pipe_refuse(bridge_flight *flight, const pubsub_error *error)
 
 static void accepted(bridge_pipe *pipe, bridge_flight *flight)
 {
+    if (pipe->disk_full) {
+        pipe->disk_full = false;
+        pipe->init.host->timer_start(pipe->later, 0); /* it is told that this is over */
+    }
     if (flight->dead) {
         pipe->counts.dead_lettered++;
     } else {
@@ -255,6 +259,17 @@ static void accepted(bridge_pipe *pipe, bridge_flight *flight)
         pipe->counts.bytes += flight->payload;
     }
     finish(pipe, flight);
+}
+
+/* A disk that is full is emptied one day, and nothing is lost by waiting for that: a client gives up on
+ * it, a bridge does not. */
+static bool may_come_again(bridge_pipe *pipe, const pubsub_error *error)
+{
+    if (error->code == PUBSUB_ENOSPC && !pipe->disk_full) {
+        pipe->disk_full = true;
+        pipe->init.host->timer_start(pipe->later, 0);
+    }
+    return error->code == PUBSUB_ENOSPC || pubsub_err_is_retryable(error->code);
 }
 
 void bridge_pipe_report(bridge_flight *flight, const pubsub_report *report)
@@ -269,7 +284,7 @@ void bridge_pipe_report(bridge_flight *flight, const pubsub_report *report)
         bridge_pipe_refuse(flight, error);
     } else if (error->code == PUBSUB_ENOTSUP || bridge_target_failed(pipe->init.target)) {
         leave_open(pipe, flight, error);
-    } else if (pubsub_err_is_retryable(error->code)) {
+    } else if (may_come_again(pipe, error)) {
         pipe->counts.retried++;
         bridge_pipe_trouble(pipe, flight->model_name, error);
         bridge_target_retry(flight);

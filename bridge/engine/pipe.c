@@ -125,7 +125,8 @@ bridge_route_state bridge_pipe_state(const bridge_pipe *pipe)
     if (pipe->states[PUBSUB_SOURCE_STOPPED] > 0) {
         return BRIDGE_ROUTE_STOPPED;
     }
-    if (pipe->phase == PIPE_PAUSED || pipe->store_failing || target == PUBSUB_STATE_RECONNECTING ||
+    if (pipe->phase == PIPE_PAUSED || pipe->store_failing || pipe->disk_full ||
+        target == PUBSUB_STATE_RECONNECTING ||
         (target == PUBSUB_STATE_CONNECTING && pipe->error_ns != 0) ||
         pipe->states[PUBSUB_SOURCE_WAITING] > 0) {
         return BRIDGE_ROUTE_WAITING;

@@ -105,7 +105,7 @@ struct bridge_pipe {
     bool replays;
     bridge_route_state told; /* the last state that was told */
     bool told_over;
-    size_t states[5];        /* models by pubsub_source_state */
+    size_t states[5]; /* models by pubsub_source_state */
 
     /* bounds */
     uint32_t flights;
@@ -121,6 +121,7 @@ struct bridge_pipe {
     bridge_model *dirty;
     size_t writing;
     bool store_failing;
+    bool disk_full; /* the broker's disk, or the spool's, is full */
     bool store_armed;
 
     pubsub_settled settled[PIPE_SETTLE_MAX];

@@ -207,7 +207,7 @@ class Reload(bridging.Case):
         """The file is the same, the password's file is not."""
         password = self.path("password", "old")
         couch = bridging.Couch(self, "--user", "reader", "--password-file", self.path("good", bridging.SECRET))
-        couch.headers["Authorization"] = "Basic " + __import__("base64").b64encode(
+        couch.headers["Authorization"] = "Basic " + bridging.base64.b64encode(
             ("reader:" + bridging.SECRET).encode()).decode()
         file = self.config({"crm": {"connector": "couchdb", "url": couch.url, "user": "reader", "since": "0",
                                     "password": {"file": password}},

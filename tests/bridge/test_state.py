@@ -110,6 +110,31 @@ class State(bridging.Case):
         self.stopped(running)
         self.assertEqual(self.numbers(), list(range(1, 1001)))
 
+    def test_no_room_for_the_bus(self):
+        """A full disk below a local: broker is waited for, and told; all arrives, once and in order."""
+        self.small_disk(256)
+        self.bus = "local:" + os.path.join(self.state, "bus")
+        file = self.simple(1, in_flight=20)
+        running = self.bridge(file)
+        self.published(running, 1)
+        self.fill_disk()
+        self.append(self.file, range(2, 101), more="x")
+        with open(self.file, "a", encoding="utf-8") as journal:
+            for n in range(101, 201):
+                journal.write(json.dumps({"position": str(n), "document": {"n": n, "text": "x" * 900000}}) + "\n")
+        running.until_state("one", "waiting")
+        status, _, body = running.get("/ready")
+        self.assertEqual(status, 503)
+        self.assertIn("No space left", json.loads(body)["routes"][0]["error"])
+        before, begin = running.cpu_seconds(), time.monotonic()
+        until("a while", lambda: time.monotonic() > begin + 1)
+        self.assertLess(running.cpu_seconds() - before, 0.5)
+        self.empty_disk()
+        self.published(running, 200)
+        running.until_state("one", "active")
+        self.stopped(running)
+        self.assertEqual(self.numbers(), list(range(1, 201)))
+
     def test_state_that_cannot_be_made(self):
         self.path("plain", "a file")
         for number, (state, named) in enumerate(((self.path("plain"), self.path("plain")),
