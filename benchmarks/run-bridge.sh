@@ -54,7 +54,7 @@ for name in $brokers; do
     mqtt) kind=mosquitto ;;
     *) echo "run-bridge.sh: no broker $name" >&2; exit 2 ;;
     esac
-    if broker start $kind --variant generous --dir "$work/broker.$name" --owner $$ --format env >"$work/env.$name"; then
+    if broker start "$kind" --variant generous --dir "$work/broker.$name" --owner $$ --format env >"$work/env.$name"; then
         ports+=" $name=$(sed -n 's/^port=//p' "$work/env.$name")"
     else
         echo "run-bridge.sh: no $kind here, left out" >&2

@@ -77,8 +77,8 @@ static amqp_connection_state_t open_connection(int port)
 
 static uint32_t make_queue(amqp_connection_state_t conn, const char *name)
 {
-    const amqp_queue_declare_ok_t *made = amqp_queue_declare(
-        conn, PUBLISH, amqp_cstring_bytes(name), 0, 1, 0, 0, amqp_empty_table);
+    const amqp_queue_declare_ok_t *made =
+        amqp_queue_declare(conn, PUBLISH, amqp_cstring_bytes(name), 0, 1, 0, 0, amqp_empty_table);
     must(conn, "queue");
     return made->message_count;
 }
@@ -98,7 +98,8 @@ static void on_confirm(relay *self, const amqp_basic_ack_t *ack)
     }
 }
 
-static void publish(relay *self, const char *to, amqp_bytes_t body, const amqp_basic_properties_t *has)
+static void publish(relay *self, const char *to, amqp_bytes_t body,
+                    const amqp_basic_properties_t *has)
 {
     amqp_basic_properties_t props = has != NULL ? *has : (amqp_basic_properties_t){0};
     props._flags |= AMQP_BASIC_DELIVERY_MODE_FLAG;
@@ -114,8 +115,8 @@ static void publish(relay *self, const char *to, amqp_bytes_t body, const amqp_b
         props._flags |= AMQP_BASIC_HEADERS_FLAG;
         props.headers = (amqp_table_t){2, headers};
     }
-    int rc = amqp_basic_publish(self->conn, PUBLISH, amqp_empty_bytes, amqp_cstring_bytes(to), self->id, 0, &props,
-                                body);
+    int rc = amqp_basic_publish(self->conn, PUBLISH, amqp_empty_bytes, amqp_cstring_bytes(to),
+                                self->id, 0, &props, body);
     if (rc != AMQP_STATUS_OK) {
         die("publish", rc);
     }
@@ -136,7 +137,8 @@ static bool next_frame(relay *self, amqp_frame_t *frame, bool wait)
     if (rc != AMQP_STATUS_OK) {
         die("read", rc);
     }
-    if (frame->frame_type == AMQP_FRAME_METHOD && frame->payload.method.id == AMQP_BASIC_ACK_METHOD) {
+    if (frame->frame_type == AMQP_FRAME_METHOD &&
+        frame->payload.method.id == AMQP_BASIC_ACK_METHOD) {
         on_confirm(self, frame->payload.method.decoded);
     }
     return true;
@@ -222,8 +224,9 @@ static void run(relay *self, const char *from, const char *to, uint64_t count)
         }
     }
     double seconds = (double)(pubsub__clock_mono_ns() - begin) / 1e9;
-    (void)printf("{\"messages\": %" PRIu64 ", \"seconds\": %.4f, \"rate\": %.0f, \"cpu_us\": %.3f}\n", count,
-                 seconds, (double)count / seconds, (cpu_us() - cpu) / (double)count);
+    (void)printf("{\"messages\": %" PRIu64
+                 ", \"seconds\": %.4f, \"rate\": %.0f, \"cpu_us\": %.3f}\n",
+                 count, seconds, (double)count / seconds, (cpu_us() - cpu) / (double)count);
 }
 
 int main(int argc, char **argv)
@@ -231,7 +234,9 @@ int main(int argc, char **argv)
     static relay self;
     const char *how = argc > 3 ? argv[1] : "";
     if (argc < 4) {
-        die("usage: fill PORT QUEUE COUNT [size] | relay PORT FROM TO COUNT | make|count PORT QUEUE", argc);
+        die("usage: fill PORT QUEUE COUNT [size] | relay PORT FROM TO COUNT | make|count PORT "
+            "QUEUE",
+            argc);
     }
     self.conn = open_connection((int)strtol(argv[2], NULL, 10));
     uint32_t ready = make_queue(self.conn, argv[3]);

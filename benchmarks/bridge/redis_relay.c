@@ -73,7 +73,8 @@ static void fill(redisContext *redis, const char *stream, uint64_t count, size_t
 }
 
 /* XADD of one entry with the fields it has. */
-static void copy(redisContext *redis, const char *from, const char *to, bool id, const redisReply *entry)
+static void copy(redisContext *redis, const char *from, const char *to, bool id,
+                 const redisReply *entry)
 {
     char text[256];
     const char *argv[7 + FIELDS_MAX] = {"XADD", to, "*"};
@@ -132,8 +133,9 @@ static void relay(redisContext *redis, const char *from, const char *to, uint64_
         freeReplyObject(reply);
     }
     double seconds = (double)(pubsub__clock_mono_ns() - begin) / 1e9;
-    (void)printf("{\"messages\": %" PRIu64 ", \"seconds\": %.4f, \"rate\": %.0f, \"cpu_us\": %.3f}\n", done,
-                 seconds, (double)done / seconds, (cpu_us() - cpu) / (double)done);
+    (void)printf("{\"messages\": %" PRIu64
+                 ", \"seconds\": %.4f, \"rate\": %.0f, \"cpu_us\": %.3f}\n",
+                 done, seconds, (double)done / seconds, (cpu_us() - cpu) / (double)done);
 }
 
 int main(int argc, char **argv)

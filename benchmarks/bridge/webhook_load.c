@@ -67,8 +67,8 @@ static void sign(const char *body, size_t len, char hex[65])
 {
     unsigned char mac[32];
     unsigned mac_len = sizeof mac;
-    if (HMAC(EVP_sha256(), load.secret, (int)strlen(load.secret), (const unsigned char *)body, len, mac,
-             &mac_len) == NULL) {
+    if (HMAC(EVP_sha256(), load.secret, (int)strlen(load.secret), (const unsigned char *)body, len,
+             mac, &mac_len) == NULL) {
         die("HMAC");
     }
     for (unsigned i = 0; i < mac_len; i++) {
@@ -81,7 +81,8 @@ static void send_next(size_t index)
     char request[BODY_MAX + 1024];
     char body[BODY_MAX + 1];
     char hex[65];
-    int len = snprintf(body, sizeof body, "{\"action\":\"opened\",\"number\":%" PRIu64 ",\"pad\":\"", load.sent);
+    int len = snprintf(body, sizeof body,
+                       "{\"action\":\"opened\",\"number\":%" PRIu64 ",\"pad\":\"", load.sent);
     memset(body + len, 'x', load.body - (size_t)len - 2);
     memcpy(body + load.body - 2, "\"}", 2);
     sign(body, load.body, hex);
@@ -187,7 +188,8 @@ int main(int argc, char **argv)
     (void)getrusage(RUSAGE_SELF, &use);
     double cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1e6 +
                  (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
-    (void)printf("{\"deliveries\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"seconds\": %.4f, \"rate\": %.0f, "
+    (void)printf("{\"deliveries\": %" PRIu64 ", \"failed\": %" PRIu64
+                 ", \"seconds\": %.4f, \"rate\": %.0f, "
                  "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"cpu_us\": %.2f}\n",
                  load.count, load.bad, seconds, (double)load.count / seconds,
                  (double)pubsub__hist_percentile(&latency, 0.5) / 1e6,
