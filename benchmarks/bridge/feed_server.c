@@ -28,7 +28,8 @@
 #define PIECE 512u /* more than any text that is not a row needs; there is always room for it */
 /* What stands behind the number of a CouchDB sequence of a database with two shards. */
 #define OPAQUE                                                                                     \
-    "-g1AAAACTeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTGXKBAuxmKYlplsZm2DTgMSaPBUgyNACp" \
+    "-g1AAAACTeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-"                                 \
+    "zMpgTGXKBAuxmKYlplsZm2DTgMSaPBUgyNACp"                                                        \
     "_1DTGMGmpVgYJKcYp2DTlwUAJ2gpTQ"
 
 /* A row is a template; its number stands at these places. All rows have one length. */
@@ -69,7 +70,8 @@ static void make_row(size_t document)
     size_t begin = row.len;
     put("{\"_id\":\"account-");
     put_number();
-    put("\",\"_rev\":\"1-967a00dff5e02add41819138abb3284d\",\"name\":\"James Bond\",\"type\":\"Demo\","
+    put("\",\"_rev\":\"1-967a00dff5e02add41819138abb3284d\",\"name\":\"James "
+        "Bond\",\"type\":\"Demo\","
         "\"region\":\"Bangalore\",\"active\":true,\"balance\":1234.5,\"note\":\"");
     while (row.len - begin < document - 2) {
         put("x");
@@ -113,8 +115,9 @@ static bool serve_changes(int fd, char *out, uint64_t since, uint64_t limit)
     uint64_t last = limit < changes - since ? since + limit : changes;
     uint64_t group = row.len >= CHUNK ? 1 : CHUNK / row.len;
     char text[400];
-    char *at = out + snprintf(out, PIECE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
-                                  "Content-Type: application/json\r\n\r\n");
+    char *at = out + snprintf(out, PIECE,
+                              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+                              "Content-Type: application/json\r\n\r\n");
     at = chunk(at, "{\"results\":[\n");
     while (since < last) {
         uint64_t count = group < last - since ? group : last - since;
@@ -133,8 +136,9 @@ static bool serve_changes(int fd, char *out, uint64_t since, uint64_t limit)
             at = out;
         }
     }
-    (void)snprintf(text, sizeof text, "\n],\n\"last_seq\":\"%09" PRIu64 OPAQUE "\",\"pending\":%" PRIu64 "}\n",
-                   last, changes - last);
+    (void)snprintf(text, sizeof text,
+                   "\n],\n\"last_seq\":\"%09" PRIu64 OPAQUE "\",\"pending\":%" PRIu64 "}\n", last,
+                   changes - last);
     at = chunk(at, text);
     at += snprintf(at, PIECE, "0\r\n\r\n");
     return send_all(fd, out, (size_t)(at - out));
@@ -144,13 +148,14 @@ static bool serve_database(int fd)
 {
     char body[512];
     char head[128];
-    int len = snprintf(body, sizeof body,
-                       "{\"instance_start_time\":\"1700000000\",\"db_name\":\"accounts\",\"doc_count\":%" PRIu64
-                       ",\"update_seq\":\"%09" PRIu64 OPAQUE "\"}\n",
-                       changes, changes);
-    int head_len = snprintf(head, sizeof head,
-                            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-                            len);
+    int len = snprintf(
+        body, sizeof body,
+        "{\"instance_start_time\":\"1700000000\",\"db_name\":\"accounts\",\"doc_count\":%" PRIu64
+        ",\"update_seq\":\"%09" PRIu64 OPAQUE "\"}\n",
+        changes, changes);
+    int head_len = snprintf(
+        head, sizeof head,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len);
     return send_all(fd, head, (size_t)head_len) && send_all(fd, body, (size_t)len);
 }
 

@@ -53,7 +53,7 @@ FOREIGN = {
     "curl/": ["bridge/http", "benchmarks", "tests"],
     "libwebsockets.h": ["bridge/http", "tests"],
     "cmocka.h": ["tests"],
-    "openssl/": ["core/transport", "bridge/connectors", "tests"],
+    "openssl/": ["core/transport", "bridge/connectors", "benchmarks/bridge", "tests"],
     "librdkafka/": ["adapters/kafka", "benchmarks", "tests/interop"],
     "MQTTAsync.h": ["adapters/mqtt", "benchmarks", "tests/interop"],
     "MQTTClient.h": ["adapters/mqtt", "benchmarks", "tests/interop"],
