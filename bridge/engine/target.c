@@ -213,10 +213,24 @@ static void flush(void *ctx)
     }
 }
 
+static void wait_for_again(bridge_flight *flight)
+{
+    bridge_target *target = flight->target;
+    if (target->later.head == NULL) {
+        target->host->timer_start(target->again, RETRY_PAUSE_MS);
+    }
+    flight->user->waiting++;
+    append(&target->later, flight);
+}
+
 void bridge_target_submit(bridge_flight *flight)
 {
     bridge_target *target = flight->target;
     flight->publication.token = flight;
+    if (flight->user->waiting > 0) { /* what is newer must not overtake */
+        wait_for_again(flight);
+        return;
+    }
     bool idle = target->pending.head == NULL;
     append(&target->pending, flight);
     /* A message that is by itself leaves at the end of the turn; a crowd leaves in batches. */
@@ -229,6 +243,9 @@ static void on_again(void *ctx)
 {
     bridge_target *target = ctx;
     bridge_flight *flight = NULL;
+    for (bridge_flight *f = target->later.head; f != NULL; f = f->next) {
+        f->user->waiting = 0;
+    }
     while ((flight = pop(&target->later)) != NULL) {
         bridge_target_submit(flight);
     }
@@ -236,11 +253,7 @@ static void on_again(void *ctx)
 
 void bridge_target_retry(bridge_flight *flight)
 {
-    bridge_target *target = flight->target;
-    if (target->later.head == NULL) {
-        target->host->timer_start(target->again, RETRY_PAUSE_MS);
-    }
-    append(&target->later, flight);
+    wait_for_again(flight);
 }
 
 /* ---- the client ---- */
