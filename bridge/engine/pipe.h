@@ -105,7 +105,7 @@ struct bridge_pipe {
     bool replays;
     bridge_route_state told; /* the last state that was told */
     bool told_over;
-    size_t states[5];        /* models by pubsub_source_state */
+    size_t states[5]; /* models by pubsub_source_state */
 
     /* bounds */
     uint32_t flights;

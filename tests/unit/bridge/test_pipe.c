@@ -183,9 +183,9 @@ static void test_pipe_writes_under_its_own_name(void **state)
     assert_true(fd >= 0);
     until(&t, is_written);
     (void)close(fd);
-    assert_int_equal(bridge_checkpoint_read(t.positions, "r1", pubsub_bytes_of("accounts"), &text,
-                                            &len, NULL),
-                     PUBSUB_OK);
+    assert_int_equal(
+        bridge_checkpoint_read(t.positions, "r1", pubsub_bytes_of("accounts"), &text, &len, NULL),
+        PUBSUB_OK);
     assert_int_equal(len, 1);
     pubsub__free(text);
     tear_down(&t);
