@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/buf.h"
+#include "base/nearest.h"
 #include "cmd.h"
 #include "exit.h"
 #include "say.h"
@@ -85,6 +86,21 @@ static void print_json(const pubsub_connector *only)
     pubsub__buf_fini(&out);
 }
 
+static int unknown(const char *word)
+{
+    const pubsub_connector *connector;
+    pubsub__nearest nearest;
+    pubsub__nearest_init(&nearest, word);
+    for (size_t i = 0; (connector = pubsub_connector_at(i)) != NULL; i++) {
+        pubsub__nearest_offer(&nearest, connector->name);
+    }
+    const char *meant = pubsub__nearest_result(&nearest);
+    bridge_error("there is no connector \"%s\"%s%s%s; see pubsub-bridge connectors", word,
+                 meant != NULL ? "; did you mean \"" : "", meant != NULL ? meant : "",
+                 meant != NULL ? "\"?" : "");
+    return BRIDGE_EXIT_USAGE;
+}
+
 int bridge_cmd_connectors(const bridge_args *args)
 {
     const pubsub_connector *connector = NULL;
@@ -98,9 +114,7 @@ int bridge_cmd_connectors(const bridge_args *args)
             return BRIDGE_EXIT_USAGE;
         }
         if (connector == NULL) {
-            bridge_error("there is no connector \"%s\"; see pubsub-bridge connectors",
-                         args->words[0]);
-            return BRIDGE_EXIT_USAGE;
+            return unknown(args->words[0]);
         }
     }
     if (args->json) {

@@ -127,11 +127,15 @@ static void on_note(void *ctx, bridge_note_kind kind, const char *route, pubsub_
     bridge_run *run = ctx;
     if (kind == BRIDGE_NOTE_ERROR) {
         bridge_say_model(PUBSUB_LOG_ERROR, route, model, text);
-    } else if (run->verbose) {
-        bridge_say_model(PUBSUB_LOG_ERROR, route, model, text);
-    } else if (kind == BRIDGE_NOTE_STATE) {
+    } else if (run->verbose || kind == BRIDGE_NOTE_STATE) {
         bridge_say_model(PUBSUB_LOG_INFO, route, model, text);
     }
+}
+
+static void on_log(pubsub_host *host, int level, const char *text)
+{
+    (void)host;
+    bridge_say(level, NULL, "%s", text);
 }
 
 static bool start(bridge_run *run, pubsub_error *err)
@@ -139,6 +143,7 @@ static bool start(bridge_run *run, pubsub_error *err)
     if (pubsub_host_new(&run->host, err) != PUBSUB_OK) {
         return false;
     }
+    run->host->log = on_log;
     run->look = run->host->timer_new(run->host, on_look, run);
     if (run->look == NULL || !bridge_host_on_signal(run->host, SIGTERM, on_end_signal, run) ||
         !bridge_host_on_signal(run->host, SIGINT, on_end_signal, run) ||
@@ -178,6 +183,9 @@ static void set_up_logging(const bridge_run *run)
     int level = run->args->verbosity < 0    ? PUBSUB_LOG_ERROR
                 : run->args->verbosity >= 2 ? PUBSUB_LOG_DEBUG
                                             : run->config->log_level;
+    if (run->verbose && level < PUBSUB_LOG_INFO) {
+        level = PUBSUB_LOG_INFO; /* each event is told at this level */
+    }
     bridge_say_setup(level, run->config->log_json);
     pubsub_log_set_level((pubsub_log_level)level);
 }
@@ -197,6 +205,7 @@ int bridge_cmd_run(const bridge_args *args)
     }
     set_up_logging(&run);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a full disk, not the end */
     if (!start(&run, &err)) {
         bridge_error("%s", pubsub_error_text(&err));
         code = BRIDGE_EXIT_FAILED;

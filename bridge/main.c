@@ -10,8 +10,10 @@
 #include <pubsub/version.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 bridge_config *bridge_load(const bridge_args *args, const char *file)
 {
@@ -64,9 +66,23 @@ static void on_log(void *ctx, pubsub_log_level level, const char *component, con
     bridge_say((int)level, component, "%s", text);
 }
 
+/* A descriptor that is not open at the start would be some file's or connection's later, and what is
+ * printed would go there. */
+static bool fill_standard_descriptors(void)
+{
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = open("/dev/null", O_RDWR);
+    }
+    return fd > STDERR_FILENO && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
     bridge_args args;
+    if (!fill_standard_descriptors()) {
+        return BRIDGE_EXIT_FAILED;
+    }
     if (!bridge_args_parse(&args, argc, argv)) {
         return BRIDGE_EXIT_USAGE;
     }

@@ -67,6 +67,9 @@ static const void *offset(size_t at)
 static bool keep(bridge_flight *flight, pubsub_bytes bytes, pubsub_bytes *piece)
 {
     *piece = (pubsub_bytes){NULL, bytes.len};
+    if (bytes.len == 0) {
+        return true;
+    }
     size_t at = flight->data.len;
     if (pubsub__buf_add(&flight->data, bytes.data, bytes.len) != PUBSUB__BUF_OK) {
         return false;

@@ -12,6 +12,7 @@
  * end of the route. */
 
 #define REASON_MAX 256
+#define SETTLE_MS 1
 #define DEAD_TOPIC "$dead/{source}/{model}"
 
 /* ---- settling ---- */
@@ -25,16 +26,28 @@ void bridge_pipe_settle_flush(bridge_pipe *pipe)
     }
 }
 
+/* As long as much is under way, what is done is told in bulk: each telling wakes the source's client, and
+ * what it reads next is as much as it was told. Whoever waits for an answer is told at once. */
+static size_t settle_bulk(const bridge_pipe *pipe)
+{
+    size_t quarter = pipe->init.route->in_flight / 4;
+    if ((pipe->init.connector->flags & PUBSUB_CONNECTOR_HURRIES) != 0 || pipe->flights <= quarter) {
+        return 0;
+    }
+    return quarter < PIPE_SETTLE_MAX ? quarter : PIPE_SETTLE_MAX;
+}
+
 void bridge_pipe_settle(bridge_pipe *pipe, void *token, pubsub_err result)
 {
     if (token == NULL) {
         return;
     }
-    if (pipe->settled_count == PIPE_SETTLE_MAX) {
+    size_t bulk = settle_bulk(pipe);
+    if (pipe->settled_count == PIPE_SETTLE_MAX || (bulk > 0 && pipe->settled_count >= bulk)) {
         bridge_pipe_settle_flush(pipe);
     }
     if (pipe->settled_count == 0) {
-        pipe->init.host->timer_start(pipe->later, 0);
+        pipe->init.host->timer_start(pipe->later, bulk > 0 ? SETTLE_MS : 0);
     }
     pipe->settled[pipe->settled_count++] = (pubsub_settled){token, result};
 }

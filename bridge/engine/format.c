@@ -56,7 +56,9 @@ static int add_document(pubsub__buf *out, const char *name, const pubsub_source_
     bool json = document.len > 0 && may_be_json(event->content_type) &&
                 bridge_json_check(document, NULL) == NULL;
     bool text = !json && pubsub__utf8_check(document.data, document.len);
-    int rc = pubsub__buf_printf(out, "\"%s%s\":", name, json || text ? "" : "_base64");
+    int rc = pubsub__buf_add_byte(out, '"');
+    rc = rc == 0 ? pubsub__buf_add_text(out, name) : rc;
+    rc = rc == 0 ? pubsub__buf_add_text(out, json || text ? "\":" : "_base64\":") : rc;
     if (rc != 0) {
         return rc;
     }

@@ -22,10 +22,15 @@ uint64_t bridge_pipe_now(const bridge_pipe *pipe)
     return pipe->init.host->now_ns(pipe->init.host);
 }
 
+static bool is_noted(const bridge_pipe *pipe, bridge_note_kind kind)
+{
+    return pipe->init.note != NULL && (pipe->init.notes >> kind & 1u) != 0;
+}
+
 void bridge_pipe_note(bridge_pipe *pipe, bridge_note_kind kind, pubsub_bytes model,
                       pubsub_bytes text)
 {
-    if (pipe->init.note != NULL && (pipe->init.notes >> kind & 1u) != 0) {
+    if (is_noted(pipe, kind)) {
         pipe->init.note(pipe->init.note_ctx, kind, pipe->init.name, model, text);
     }
 }
@@ -44,7 +49,9 @@ void bridge_pipe_error(bridge_pipe *pipe, pubsub_bytes model, const pubsub_error
     const char *text = pubsub_error_text(error);
     pipe->error = *error;
     pipe->error_ns = bridge_pipe_now(pipe);
-    log_line(pipe, PUBSUB_LOG_WARN, model, text);
+    if (!is_noted(pipe, BRIDGE_NOTE_ERROR)) { /* once is enough */
+        log_line(pipe, PUBSUB_LOG_WARN, model, text);
+    }
     bridge_pipe_note(pipe, BRIDGE_NOTE_ERROR, model, pubsub_bytes_of(text));
 }
 
@@ -68,7 +75,7 @@ static void announce(bridge_pipe *pipe)
     bridge_route_state state = bridge_pipe_state(pipe);
     if (state != pipe->told) {
         pipe->told = state;
-        log_line(pipe, state == BRIDGE_ROUTE_STOPPED ? PUBSUB_LOG_ERROR : PUBSUB_LOG_INFO,
+        log_line(pipe, state == BRIDGE_ROUTE_STOPPED ? PUBSUB_LOG_ERROR : PUBSUB_LOG_DEBUG,
                  (pubsub_bytes){NULL, 0}, bridge_route_state_name(state));
         pipe->init.changed(pipe->init.changed_ctx);
     }

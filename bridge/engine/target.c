@@ -6,12 +6,17 @@
 
 #include <string.h>
 
-#define BATCH_MESSAGES 128
+#define BATCH_MESSAGES 256
 #define BATCH_BYTES (256u * 1024u)
 #define POOL_MAX 1024            /* flights that are kept for reuse */
 #define KEEP_BYTES (64u * 1024u) /* a flight with more is not kept */
 #define FULL_PAUSE_MS 5          /* the client's queue is full */
 #define RETRY_PAUSE_MS 1000
+/* With so many messages at the client, reports are fetched at most every GATHER_MS unless this many come at
+ * a time: fetching a few means waking up for a few, and then the source's client, too. */
+#define GATHER_ABOVE 256
+#define GATHER_WORTH 128
+#define GATHER_MS 1
 
 typedef struct flight_list {
     bridge_flight *head;
@@ -27,6 +32,9 @@ struct bridge_target {
     pubsub_host_watch *watch;
     pubsub_host_timer *flush;
     pubsub_host_timer *again;
+    pubsub_host_timer *gather;
+    size_t reports; /* since they were fetched last */
+    size_t at_client;
     bridge_target_user *users;
     flight_list pending;
     flight_list later; /* to be tried again after a pause */
@@ -131,7 +139,9 @@ static void report(bridge_flight *flight, const pubsub_report *what)
 
 static void on_delivery(void *ctx, const pubsub_report *what)
 {
-    (void)ctx;
+    bridge_target *target = ctx;
+    target->reports++;
+    target->at_client--;
     report(what->token, what);
 }
 
@@ -195,6 +205,7 @@ static void flush(void *ctx)
         pubsub_error err = PUBSUB_ERROR_INIT;
         size_t queued = 0;
         pubsub_err rc = publish_some(target, &queued, &err);
+        target->at_client += queued;
         while (queued-- > 0) {
             (void)pop(&target->pending);
         }
@@ -282,17 +293,34 @@ static void on_event(void *ctx, const pubsub_event *event)
     tell_changed(target);
 }
 
-static void on_ready(void *ctx, uint32_t bits)
+/* Reports, events; then what they made room for. */
+static void fetch(bridge_target *target)
 {
-    bridge_target *target = ctx;
-    (void)bits;
-    if (pubsub_client_poll(target->client, 0, NULL) == PUBSUB_ECLOSED) {
-        target->host->watch_set(target->watch, 0);
-    }
+    target->reports = 0;
+    bool over = pubsub_client_poll(target->client, 0, NULL) == PUBSUB_ECLOSED;
     tell_settled(target);
     if (target->pending.head != NULL) {
         flush(target);
     }
+    if (over) {
+        target->host->watch_set(target->watch, 0);
+    } else if (target->at_client > GATHER_ABOVE && target->reports < GATHER_WORTH) {
+        target->host->watch_set(target->watch, 0);
+        target->host->timer_start(target->gather, GATHER_MS);
+    } else {
+        target->host->watch_set(target->watch, PUBSUB_HOST_READ);
+    }
+}
+
+static void on_ready(void *ctx, uint32_t bits)
+{
+    (void)bits;
+    fetch(ctx);
+}
+
+static void on_gather(void *ctx)
+{
+    fetch(ctx);
 }
 
 static pubsub_err open_client(bridge_target *target, const char *url, const pubsub_options *options,
@@ -350,12 +378,14 @@ bridge_target *bridge_target_new(pubsub_host *host, const char *name, const char
     target->watch = host->watch_new(host, pubsub_client_fd(target->client), on_ready, target);
     target->flush = host->timer_new(host, flush, target);
     target->again = host->timer_new(host, on_again, target);
+    target->gather = host->timer_new(host, on_gather, target);
     if (target->url == NULL || target->name == NULL || target->watch == NULL ||
-        target->flush == NULL || target->again == NULL) {
+        target->flush == NULL || target->again == NULL || target->gather == NULL) {
         (void)pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for the broker '%s'", name);
         host->watch_free(target->watch);
         host->timer_free(target->flush);
         host->timer_free(target->again);
+        host->timer_free(target->gather);
         pubsub_client_free(target->client);
         release_all(target);
         return NULL;
@@ -379,6 +409,7 @@ void bridge_target_end(bridge_target *target, pubsub_duration_ms timeout, void (
     target->host->watch_free(target->watch);
     target->host->timer_free(target->flush);
     target->host->timer_free(target->again);
+    target->host->timer_free(target->gather);
     target->gone = done;
     target->gone_ctx = ctx;
     bridge_client_end(target->host, target->client, timeout, on_ended, target);

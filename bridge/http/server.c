@@ -52,6 +52,27 @@ static bool is_path_taken(const server_listener *listener, const char *path)
 /* A listener that was opened for a mount that then cannot be. */
 static void drop_unused(server_listener *listener);
 
+static void no_request(void *ctx, bridge_request *request)
+{
+    (void)ctx;
+    (void)request;
+}
+
+static void no_piece(void *ctx, bridge_request *request, pubsub_bytes piece)
+{
+    (void)ctx;
+    (void)request;
+    (void)piece;
+}
+
+/* What is left out does nothing. */
+static void fill_callbacks(bridge_mount_options *options)
+{
+    options->on_head = options->on_head != NULL ? options->on_head : no_request;
+    options->on_body = options->on_body != NULL ? options->on_body : no_piece;
+    options->on_gone = options->on_gone != NULL ? options->on_gone : no_request;
+}
+
 pubsub_err bridge_mount_new(bridge_mount **out, pubsub_host *host,
                             const bridge_mount_options *options, pubsub_error *err)
 {
@@ -77,6 +98,7 @@ pubsub_err bridge_mount_new(bridge_mount **out, pubsub_host *host,
     mount = pubsub__calloc(1, sizeof(*mount));
     if (mount != NULL) {
         mount->options = *options;
+        fill_callbacks(&mount->options);
         mount->options.path = pubsub__strdup(options->path);
     }
     if (mount == NULL || mount->options.path == NULL) {

@@ -30,7 +30,7 @@ typedef struct bridge_mount_options {
     size_t max_body;  /* bytes; more is answered 413 */
     bridge_server_limits limits;
 
-    /* A head has come. May answer already. */
+    /* All but on_end may be NULL. A head has come. May answer already. */
     void (*on_head)(void *ctx, bridge_request *request);
     /* A piece of the body; not called once the request is answered. */
     void (*on_body)(void *ctx, bridge_request *request, pubsub_bytes piece);

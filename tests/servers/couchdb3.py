@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A server that speaks like Apache CouchDB 3, for tests of the couchdb connector.
 
-It keeps databases in memory and answers in CouchDB 3's shapes: opaque sequences, rows in its order of
+It keeps databases in memory (with --store FILE also over its end) and answers in CouchDB 3's shapes: opaque sequences, rows in its order of
 members, chunked feeds with heartbeats. `POST /_fault` makes it misbehave:
 
     {"fault": NAME, "times": N, "path": "_changes", ...}
@@ -49,6 +49,7 @@ class Database:
         self.count = 0
         self.docs = {}  # id -> (sequence number, rev, deleted, body)
         self.gone = False
+        self.store = None
 
     def seq(self, number):
         token = base64.urlsafe_b64encode(f"{self.uuid}:{number}:".encode() + b"\x83l\0\0\0\2h\3" * 4)
@@ -73,6 +74,8 @@ class Database:
         rev = f"{generation}-{hashlib.md5(text).hexdigest()}"
         self.count += 1
         self.docs[ident] = (self.count, rev, deleted, body)
+        if self.store:
+            self.store.note({"write": self.name, "id": ident, "body": body, "deleted": deleted})
         return rev
 
     def changes(self, since):
@@ -98,16 +101,52 @@ def matches(selector, document):
     return True
 
 
+class Store:
+    """What was done to the databases, a line each. A line that was cut off was never answered."""
+
+    def __init__(self, path, databases):
+        self.file = open(path, "a+", encoding="utf-8")
+        self.file.seek(0)
+        for line in self.file.read().splitlines():
+            try:
+                self.again(json.loads(line), databases)
+            except ValueError:
+                break
+        for database in databases.values():
+            database.store = self
+
+    @staticmethod
+    def again(done, databases):
+        if "make" in done:
+            database = databases[done["make"]] = Database(done["make"])
+            database.uuid, database.created = done["uuid"], done["created"]
+        elif "drop" in done:
+            del databases[done["drop"]]
+        else:
+            databases[done["write"]].write(done["id"], done["body"], done["deleted"])
+
+    def note(self, done):
+        self.file.write(json.dumps(done) + "\n")
+        self.file.flush()
+
+
 class State:
     def __init__(self, options):
         self.options = options
         self.databases = {}
+        self.store = Store(options.store, self.databases) if options.store else None
         self.changed = threading.Condition()
         self.faults = []
         self.requests = {}
         self.sessions = {}
         self.tokens = {}
         self.expires_in = SESSION_SECONDS
+
+    def make(self, name):
+        database = self.databases[name] = Database(name)
+        database.store = self.store
+        if self.store:
+            self.store.note({"make": name, "uuid": database.uuid, "created": database.created})
 
     def note(self, path):
         kind = path.rpartition("/")[2]
@@ -260,7 +299,7 @@ class Handler(BaseHTTPRequestHandler):
                 if database:
                     self.refuse(412, "file_exists", "The database could not be created.")
                 else:
-                    state.databases[name] = Database(name)
+                    state.make(name)
                     self.answer(201, {"ok": True})
                 return
             if database is None:
@@ -279,6 +318,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "DELETE":
             database.gone = True
             del self.state.databases[database.name]
+            if self.state.store:
+                self.state.store.note({"drop": database.name})
             self.state.changed.notify_all()
             self.answer(200, {"ok": True})
         elif self.command == "POST":
@@ -510,13 +551,15 @@ def main():
     parser.add_argument("--user")
     parser.add_argument("--password-file")
     parser.add_argument("--token", default="the-bearer-token")
+    parser.add_argument("--store", metavar="FILE")
     parser.add_argument("--database", action="append", default=[])
     options = parser.parse_args()
     options.epoch = 0
     options.password = secret(options.password_file) if options.password_file else None
     Handler.state = State(options)
     for name in options.database:
-        Handler.state.databases[name] = Database(name)
+        if name not in Handler.state.databases:
+            Handler.state.make(name)
     servers = [Server(("127.0.0.1", options.port), Handler)]
     if options.tls_port:
         servers.append(Server(("127.0.0.1", options.tls_port), Handler))

@@ -5,10 +5,9 @@
 
 #include <pubsub/client.h>
 
-#include <stdio.h>
 #include <string.h>
 
-#define ACK_BATCH 64
+#define ACK_BATCH 256
 #define ID_ROOM (PUBSUB_TOPIC_MAX < 900 ? PUBSUB_TOPIC_MAX : 900)
 
 /* ---- lists ---- */
@@ -105,15 +104,18 @@ static void add_headers(const pubsub_message *message, event_room *room, pubsub_
 /* Without an id of its own a message is known by where it stands, where the broker tells that. */
 static void make_id(const pubsub_message *message, event_room *room, pubsub_source_event *event)
 {
-    char text[PUBSUB_POSITION_TEXT_MAX];
-    pubsub_position position = pubsub_message_position(message);
-    if (event->id.len > 0 || pubsub_position_text(&position, text, sizeof text) == 0 ||
-        event->topic.len > ID_ROOM) {
+    if (event->id.len > 0 || event->topic.len > ID_ROOM) {
         return;
     }
-    (void)snprintf(room->id, sizeof room->id, "%.*s@%s", (int)event->topic.len,
-                   (const char *)event->topic.data, text);
-    event->id = pubsub_bytes_of(room->id);
+    pubsub_position position = pubsub_message_position(message);
+    size_t used = event->topic.len + 1;
+    size_t len = pubsub_position_text(&position, room->id + used, sizeof room->id - used);
+    if (len == 0 || len >= sizeof room->id - used) {
+        return;
+    }
+    memcpy(room->id, event->topic.data, used - 1);
+    room->id[used - 1] = '@';
+    event->id = (pubsub_bytes){room->id, used + len};
 }
 
 static pubsub_err emit(broker_self *self, broker_item *item)

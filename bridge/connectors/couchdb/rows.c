@@ -2,6 +2,7 @@
 #include "connectors/couchdb/rows.h"
 
 #include "base/text.h"
+#include "json/scan.h"
 #include "json/slice.h"
 
 #include <stdio.h>
@@ -56,16 +57,23 @@ static void begin_token(couch_rows *rows, char first, bool row)
 /* Behind the string that goes on at `at`, or NULL. */
 static const char *skip_string(couch_rows *rows, const char *at, const char *end)
 {
-    while (at < end) {
-        char byte = *at++;
+    const unsigned char *from = (const unsigned char *)at;
+    const unsigned char *to = (const unsigned char *)end;
+    while (from < to) {
         if (rows->escaped) {
             rows->escaped = false;
-        } else if (byte == '\\') {
-            rows->escaped = true;
-        } else if (byte == '"') {
-            rows->in_string = false;
-            return at;
+            from++;
+            continue;
         }
+        from = bridge_json_find_quote(from, to);
+        if (from == to) {
+            return NULL;
+        }
+        if (*from++ == '"') {
+            rows->in_string = false;
+            return (const char *)from;
+        }
+        rows->escaped = true;
     }
     return NULL;
 }

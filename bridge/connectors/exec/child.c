@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,11 +41,15 @@ struct exec_child {
     pubsub__buf out;
     pubsub__buf complaint;
     int status;
+    size_t out_left; /* once it has ended: what is in the pipes is read, and no more */
+    size_t err_left;
     bool ended;    /* the process */
     bool waiting;  /* for resume */
     bool offering; /* inside on_output, which may stop it */
     bool stopping; /* output goes nowhere */
 };
+
+static void complain(exec_child *child);
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
@@ -87,6 +92,24 @@ static void over_when_all_is_read(exec_child *child)
     }
 }
 
+static size_t in_pipe(int fd)
+{
+    int count = 0;
+    return fd >= 0 && ioctl(fd, FIONREAD, &count) == 0 && count > 0 ? (size_t)count : 0;
+}
+
+/* Whoever left the group may hold the pipes open for as long as it likes: it is not waited for. */
+static void close_what_is_empty(exec_child *child)
+{
+    if (child->out_left == 0) {
+        close_fd(child->host, &child->out_watch, &child->out_fd);
+    }
+    if (child->err_left == 0) {
+        complain(child);
+        close_fd(child->host, &child->err_watch, &child->err_fd);
+    }
+}
+
 /* The group is swept before its leader is reaped: its number cannot be another's until then. */
 static void look_for_end(void *ctx)
 {
@@ -109,6 +132,9 @@ static void look_for_end(void *ctx)
     child->ended = true;
     child->host->timer_stop(child->kill);
     close_fd(child->host, &child->end_watch, &child->end_fd);
+    child->out_left = in_pipe(child->out_fd);
+    child->err_left = in_pipe(child->err_fd);
+    close_what_is_empty(child);
     over_when_all_is_read(child);
 }
 
@@ -168,6 +194,11 @@ static void on_out(void *ctx, uint32_t bits)
     child->out.len += (size_t)got;
     child->out.data[child->out.len] = '\0';
     offer(child);
+    if (child->ended) {
+        child->out_left -= (size_t)got < child->out_left ? (size_t)got : child->out_left;
+        close_what_is_empty(child);
+        over_when_all_is_read(child);
+    }
 }
 
 void exec_child_pause(exec_child *child)
@@ -217,6 +248,10 @@ static void on_err(void *ctx, uint32_t bits)
     if (got <= 0) {
         complain(child);
         close_fd(child->host, &child->err_watch, &child->err_fd);
+        over_when_all_is_read(child);
+    } else if (child->ended) {
+        child->err_left -= (size_t)got < child->err_left ? (size_t)got : child->err_left;
+        close_what_is_empty(child);
         over_when_all_is_read(child);
     }
 }

@@ -142,9 +142,9 @@ void webhook_emit(webhook_delivery *d, int64_t time_s)
     webhook_receiver *receiver = d->receiver;
     pubsub_header headers[WEBHOOK_LIST_MAX + 1];
     pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
+    const pubsub_bytes model = {d->model.data, d->model.len};
     size_t count = 0;
     for (webhook *at = receiver->instances; at != NULL; at = at->next) {
-        const pubsub_bytes model = {d->model.data, d->model.len};
         count += webhook_wants(at, model) ? 1 : 0;
     }
     d->parts = count > 0 ? pubsub__calloc(count, sizeof(*d->parts)) : NULL;
@@ -152,8 +152,6 @@ void webhook_emit(webhook_delivery *d, int64_t time_s)
         webhook_refuse(d, 503, "come again");
         return;
     }
-    event.model.data = d->model.data;
-    event.model.len = d->model.len;
     event.document.data = d->body.data;
     event.document.len = d->body.len;
     event.id.data = d->id.data;
@@ -170,9 +168,10 @@ void webhook_emit(webhook_delivery *d, int64_t time_s)
     for (webhook *at = receiver->instances; at != NULL && d->part_count < count; at = at->next) {
         webhook_part *p = &d->parts[d->part_count];
         pubsub_err code = PUBSUB_OK;
-        if (!webhook_wants(at, event.model)) {
+        if (!webhook_wants(at, model)) {
             continue;
         }
+        event.model = model.len > 0 ? model : pubsub_bytes_of(at->models[0]);
         d->part_count++;
         p->whole = d;
         p->instance = at;

@@ -24,17 +24,34 @@ static webhook_receiver *all_receivers;
 
 /* ---- models -------------------------------------------------------------------------------- */
 
+/* A pattern stands for names a sender makes up: none of them may reach into other levels of a topic, or be
+ * no part of one. */
+static bool is_plain(pubsub_bytes model)
+{
+    const unsigned char *data = model.data;
+    for (size_t i = 0; i < model.len; i++) {
+        if (data[i] < ' ' || data[i] == 127 || memchr("/+#", data[i], 3) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool webhook_wants(const webhook *self, pubsub_bytes model)
 {
+    if (model.len == 0) { /* the path has no {model}: it is the instance's only one */
+        return true;
+    }
     for (size_t i = 0; i < self->model_count; i++) {
-        if (bridge_model_fits(self->models[i], model)) {
+        if (bridge_model_fits(self->models[i], model) &&
+            (strchr(self->models[i], '*') == NULL || is_plain(model))) {
             return true;
         }
     }
     return false;
 }
 
-/* The model a path names: the level in the place of {model}. */
+/* The model a path names: the level in the place of {model}; empty when there is none in it. */
 static bool model_of(const webhook_receiver *receiver, pubsub_bytes path, pubsub__buf *out)
 {
     const char *pattern = receiver->config->path;
@@ -49,8 +66,7 @@ static bool model_of(const webhook_receiver *receiver, pubsub_bytes path, pubsub
         return false;
     }
     if (at == NULL) {
-        return path.len == before && receiver->instances != NULL &&
-               pubsub__buf_add_text(out, receiver->instances->models[0]) == PUBSUB__BUF_OK;
+        return path.len == before;
     }
     level.data = begin + before;
     level.len = path.len - before - after;

@@ -20,3 +20,7 @@ if(TARGET pubsub_bridge_parts)
         endif()
     endforeach()
 endif()
+if(TARGET pubsub_bridge AND PUBSUB_PYTHON3)
+    pubsub_add_script_test(unit bridge program COMMAND "${PUBSUB_PYTHON3}" -B
+        "${CMAKE_CURRENT_SOURCE_DIR}/test_program.py" $<TARGET_FILE:pubsub_bridge>)
+endif()

@@ -3,6 +3,7 @@
 """The exec connector: test_exec.py CONNECTOR_PROBE. The programs are small Python and shell scripts."""
 import json
 import os
+import signal
 import sys
 import tempfile
 import textwrap
@@ -268,6 +269,22 @@ class Life(Case):
         """)
         with Probe("exec", "a", *program, "restart=never") as probe:
             probe.expect("event")
+            probe.expect("state", state="ended")
+
+    def test_who_left_the_group_is_not_waited_for(self):
+        program = self.python("""
+            import subprocess
+            other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            sys.stderr.write("last words")
+            for n in range(3000): say(document=n, pid=other.pid)
+            say(document=other.pid)
+        """)
+        with Probe("exec", "a", *program, "restart=never") as probe:
+            for n in range(3000):
+                self.assertEqual(probe.expect("event")["document"], str(n))
+            pid = probe.expect("event")["document"]
+            self.addCleanup(os.kill, int(pid), signal.SIGKILL)
+            self.assertEqual(probe.expect("log")["text"], "source: a: last words")
             probe.expect("state", state="ended")
 
     def test_it_learns_that_nobody_reads_any_more(self):

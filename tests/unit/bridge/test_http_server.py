@@ -95,10 +95,12 @@ def post(path, body, extra="", version="1.1"):
     return head.encode("ascii") + body
 
 
-class Plain(unittest.TestCase):
+class OneProbe(unittest.TestCase):
+    limits = ()
+
     @classmethod
     def setUpClass(cls):
-        cls.probe = Probe("head=700", "body=900", "idle=3000", "address=1200", "connections=1200")
+        cls.probe = Probe(*cls.limits)
 
     @classmethod
     def tearDownClass(cls):
@@ -121,6 +123,8 @@ class Plain(unittest.TestCase):
             self.assertEqual(read_all(sock), b"")
             return got
 
+
+class Plain(OneProbe):
     def test_body_comes_back_whole(self):
         for size in (0, 1, 1000, 300_000, 8 * 1024 * 1024):
             body = os.urandom(size)
@@ -190,11 +194,6 @@ class Plain(unittest.TestCase):
             data = read_all(sock)
         self.assertTrue(data.endswith(b"\r\n\r\n" + b"piece of an answer\n" * 5), data)
 
-    def test_a_reader_that_does_not_read_is_cut_off(self):
-        with self.probe.connect() as sock:
-            sock.sendall(b"GET /a/flood HTTP/1.1\r\nHost: t\r\n\r\n")
-            self.assertEqual(self.probe.line(), "gone")
-
     def test_continue_is_said(self):
         with self.probe.connect() as sock:
             sock.sendall(b"POST /a/x HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
@@ -213,40 +212,6 @@ class Plain(unittest.TestCase):
     def test_reading_pauses(self):
         body = os.urandom(400_000)
         self.assertEqual(self.ask(post("/a/pause", body))[2], body)
-
-    def test_slow_head(self):
-        with self.probe.connect() as sock:
-            begin = time.monotonic()
-            sock.sendall(b"POST /a/x HTT")
-            status = read_answer(sock)[0]
-            self.assertEqual(status, 408)
-            self.assertGreater(time.monotonic() - begin, 0.6)
-
-    def test_dripping_head_is_not_given_more_time(self):
-        with self.probe.connect() as sock:
-            sock.settimeout(0.05)
-            begin = time.monotonic()
-            data = b""
-            while not data and time.monotonic() - begin < DEADLINE:
-                try:
-                    sock.sendall(b"a")
-                    data = sock.recv(1000)
-                except socket.timeout:
-                    pass
-            self.assertIn(b" 408 ", data)
-            self.assertLess(time.monotonic() - begin, 5 * SLOW)
-
-    def test_slow_body(self):
-        self.refused(b"POST /a/x HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc", 408)
-        self.assertEqual(self.probe.line(), "gone")
-
-    def test_silence_is_closed_without_a_word(self):
-        with self.probe.connect() as sock:
-            self.assertEqual(read_all(sock), b"")
-        with self.probe.connect() as sock:
-            sock.sendall(post("/a/x", b"1"))
-            self.assertEqual(read_answer(sock)[0], 200)
-            self.assertEqual(read_all(sock), b"")
 
     def test_too_long_head(self):
         self.refused(b"GET /a/" + b"x" * 20000 + b" HTTP/1.1\r\nHost: t\r\n\r\n", 431)
@@ -320,6 +285,61 @@ class Plain(unittest.TestCase):
             data = read_all(sock)
         self.assertTrue(data.startswith(b"HTTP/1.1 202 ") and data.endswith(b"\r\n\r\n"), data)
 
+    @unittest.skipUnless(shutil.which("curl"), "no curl")
+    def test_curl(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(os.urandom(3_000_000))
+            file.flush()
+            url = f"http://127.0.0.1:{self.probe.port}/a/x"
+            got = subprocess.run(["curl", "-sS", "--data-binary", "@" + file.name, url, url],
+                                 stdout=subprocess.PIPE, check=True).stdout
+            file.seek(0)
+            self.assertEqual(got, file.read() * 2)
+
+
+class Waits(OneProbe):
+    """What takes as long as a limit says, so with short ones."""
+    limits = ("head=300", "body=300", "idle=300", "address=1200", "connections=1200")
+
+    def test_a_reader_that_does_not_read_is_cut_off(self):
+        with self.probe.connect() as sock:
+            sock.sendall(b"GET /a/flood HTTP/1.1\r\nHost: t\r\n\r\n")
+            self.assertEqual(self.probe.line(), "gone")
+
+    def test_slow_head(self):
+        with self.probe.connect() as sock:
+            begin = time.monotonic()
+            sock.sendall(b"POST /a/x HTT")
+            status = read_answer(sock)[0]
+            self.assertEqual(status, 408)
+            self.assertGreater(time.monotonic() - begin, 0.25)
+
+    def test_dripping_head_is_not_given_more_time(self):
+        with self.probe.connect() as sock:
+            sock.settimeout(0.05)
+            begin = time.monotonic()
+            data = b""
+            while not data and time.monotonic() - begin < DEADLINE:
+                try:
+                    sock.sendall(b"a")
+                    data = sock.recv(1000)
+                except socket.timeout:
+                    pass
+            self.assertIn(b" 408 ", data)
+            self.assertLess(time.monotonic() - begin, 5 * SLOW)
+
+    def test_slow_body(self):
+        self.refused(b"POST /a/x HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc", 408)
+        self.assertEqual(self.probe.line(), "gone")
+
+    def test_silence_is_closed_without_a_word(self):
+        with self.probe.connect() as sock:
+            self.assertEqual(read_all(sock), b"")
+        with self.probe.connect() as sock:
+            sock.sendall(post("/a/x", b"1"))
+            self.assertEqual(read_answer(sock)[0], 200)
+            self.assertEqual(read_all(sock), b"")
+
     def test_a_thousand_that_say_nothing(self):
         before = self.probe.cpu()
         socks = [self.probe.connect() for _ in range(1000)]
@@ -331,17 +351,6 @@ class Plain(unittest.TestCase):
             for sock in socks:
                 sock.close()
         self.assertLess(self.probe.cpu() - before, 3 * SLOW)
-
-    @unittest.skipUnless(shutil.which("curl"), "no curl")
-    def test_curl(self):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(os.urandom(3_000_000))
-            file.flush()
-            url = f"http://127.0.0.1:{self.probe.port}/a/x"
-            got = subprocess.run(["curl", "-sS", "--data-binary", "@" + file.name, url, url],
-                                 stdout=subprocess.PIPE, check=True).stdout
-            file.seek(0)
-            self.assertEqual(got, file.read() * 2)
 
 
 class Limits(unittest.TestCase):
@@ -420,12 +429,14 @@ class Limits(unittest.TestCase):
             slow = probe.connect()
             slow.sendall(post("/a/later?ms=200", b"in time"))
             time.sleep(0.05)
-            said = probe.end()
-            self.assertEqual(said, "gone\nended\n")
+            probe.process.stdin.close()
             self.assertEqual(read_answer(sock)[0], 503)
             self.assertEqual(read_answer(slow)[2], b"in time")
             sock.close()
             slow.close()
+            self.assertEqual((probe.line(), probe.line()), ("gone", "ended"))
+            self.assertEqual(probe.process.wait(DEADLINE), 0)
+            probe.process.stdout.close()
 
 
 @unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate")
@@ -438,7 +449,7 @@ class Tls(unittest.TestCase):
                         "-nodes", "-keyout", cls.key, "-out", cls.cert, "-subj", "/CN=localhost",
                         "-addext", "subjectAltName=DNS:localhost", "-days", "2"],
                        check=True, stderr=subprocess.DEVNULL)
-        cls.probe = Probe("idle=2000", "head=1500", cert=cls.cert, key=cls.key)
+        cls.probe = Probe(cert=cls.cert, key=cls.key)
 
     @classmethod
     def tearDownClass(cls):
@@ -446,10 +457,10 @@ class Tls(unittest.TestCase):
         cls.dir.cleanup()
         assert said.endswith("ended\n"), said
 
-    def connect(self):
+    def connect(self, probe=None):
         context = ssl.create_default_context(cafile=self.cert)
         context.set_alpn_protocols(["h2", "http/1.1"])
-        return context.wrap_socket(self.probe.connect(), server_hostname="localhost")
+        return context.wrap_socket((probe or self.probe).connect(), server_hostname="localhost")
 
     def test_body_comes_back_whole(self):
         with self.connect() as sock:
@@ -475,12 +486,16 @@ class Tls(unittest.TestCase):
         self.assertEqual(self.probe.process.poll(), None)
 
     def test_silence_and_half_a_hello(self):
-        for data in (b"", b"\x16\x03\x01\x02\x00\x01"):
-            with self.probe.connect() as sock:
-                sock.sendall(data)
+        with Probe("head=300", cert=self.cert, key=self.key) as probe:
+            for data in (b"", b"\x16\x03\x01\x02\x00\x01"):
+                with probe.connect() as sock:
+                    sock.sendall(data)
+                    self.assertEqual(read_all(sock), b"")
+        with Probe("head=2000", "idle=300", cert=self.cert, key=self.key) as probe:
+            with self.connect(probe) as sock:
+                sock.sendall(post("/a/x", b""))
+                self.assertEqual(read_answer(sock)[0], 200)
                 self.assertEqual(read_all(sock), b"")
-        with self.connect() as sock:
-            self.assertEqual(read_all(sock), b"")
 
     def test_files_that_are_none(self):
         for cert, key, text in ((self.cert, self.cert, "cannot be used"), ("/none", self.key, "cannot read /none"),
