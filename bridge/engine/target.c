@@ -304,7 +304,8 @@ static void fetch(bridge_target *target)
     }
     if (over) {
         target->host->watch_set(target->watch, 0);
-    } else if (target->at_client > GATHER_ABOVE && target->reports < GATHER_WORTH) {
+    } else if (target->at_client > GATHER_ABOVE && target->reports > 0 &&
+               target->reports < GATHER_WORTH) { /* none at all: the broker is away, or slow */
         target->host->watch_set(target->watch, 0);
         target->host->timer_start(target->gather, GATHER_MS);
     } else {
