@@ -19,6 +19,7 @@
 #   raw_of NAME PORT        run the raw program with all figures
 #   qos_of, backlog_of, title_of NAME
 #   run_peer URL PORT       publish one message with $peer
+# shellcheck disable=SC2034,SC2154 # what one of the two files sets the other one reads
 set -euo pipefail
 export LC_ALL=C
 

@@ -8,6 +8,7 @@
 #
 # Prints tables, writes JSON (default: BUILD-DIR/bench-amqp.json). Needs bash, awk, coreutils, Python 3
 # and rabbitmq-server; without it the exit code is 77.
+# shellcheck disable=SC2034,SC2154 # what one of the two files sets the other one reads
 me=run-amqp.sh kind=amqp scheme=amqp raw_name=rabbitmq-c brokers=generous
 options='--qos --rate' qos=1 rate=2000 peer=amqp-publish
 figures=(publish_throughput publish_latency end_to_end_throughput end_to_end_latency)
@@ -24,9 +25,9 @@ url_of() { echo "amqp://127.0.0.1:$2"; }
 qos_of() { echo "$qos"; }
 backlog_of() { echo 10000; }
 raw_of() {
-    "$bin/bench_amqp_raw" all "127.0.0.1:$2" $duration $warmup 256 "$qos" "$rate" "$(backlog_of "$1")"
+    "$bin/bench_amqp_raw" all "127.0.0.1:$2" "$duration" "$warmup" 256 "$qos" "$rate" "$(backlog_of "$1")"
 }
 run_peer() { amqp-publish -u "$1" -e amq.topic -r t -b hello; }
 
-# shellcheck source=compare.sh
+# shellcheck source=benchmarks/compare.sh
 . "$(dirname "${BASH_SOURCE[0]}")/compare.sh"

@@ -8,6 +8,7 @@
 #
 # Prints tables, writes JSON (default: BUILD-DIR/bench-redis.json). Needs bash, awk, coreutils, Python 3 and
 # redis-server; without the latter the exit code is 77.
+# shellcheck disable=SC2034,SC2154 # what one of the two files sets the other one reads
 me=run-redis.sh kind=redis scheme=redis raw_name=hiredis brokers='pubsub streams'
 options=--variant qos='0 (pubsub), 1 (streams)' rate=2000 variant=generous,aof-off peer=redis-cli
 figures=(publish_throughput end_to_end_throughput)
@@ -26,8 +27,8 @@ url_of() {
 }
 qos_of() { [ "$1" = pubsub ] && echo 0 || echo 1; }
 backlog_of() { echo 10000; }
-raw_of() { "$bin/bench_redis_raw" all "$1" "$2" $duration $warmup 256 "$(backlog_of "$1")"; }
+raw_of() { "$bin/bench_redis_raw" all "$1" "$2" "$duration" "$warmup" 256 "$(backlog_of "$1")"; }
 run_peer() { redis-cli -p "$2" PUBLISH t hello; }
 
-# shellcheck source=compare.sh
+# shellcheck source=benchmarks/compare.sh
 . "$(dirname "${BASH_SOURCE[0]}")/compare.sh"

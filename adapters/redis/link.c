@@ -204,20 +204,29 @@ static void hub_over(redis_link *link, const pubsub_error *err)
     pubsub__redis_link_free(link);
 }
 
+/* The last link is closed because the client wanted it so. */
+static void all_over(redis_link *link)
+{
+    redis_self *self = link->self;
+    pubsub__redis_outcomes(self);
+    drop(link, true);
+    self->closing = false;
+    pubsub__redis_link_free(link);
+    pubsub_timer_free(self->timer);
+    self->timer = NULL;
+    pubsub_sink_closed(self->sink);
+}
+
 static void on_down(void *ctx, const pubsub_error *err)
 {
     redis_link *link = ctx;
     redis_self *self = link->self;
-    pubsub__redis_outcomes(self);
-    drop(link, true);
     if (link->ending) {
-        self->closing = false;
-        pubsub__redis_link_free(link);
-        pubsub_timer_free(self->timer);
-        self->timer = NULL;
-        pubsub_sink_closed(self->sink);
+        all_over(link);
         return;
     }
+    pubsub__redis_outcomes(self);
+    drop(link, true);
     if (link->kind == REDIS_LINK_MAIN) {
         self->acks = self->in_flight = 0;
         self->begun = false;
@@ -253,7 +262,7 @@ static void on_idle(void *ctx)
 
 static void on_ended(void *ctx)
 {
-    on_down(ctx, NULL);
+    all_over(ctx);
 }
 
 /* All connections go: what is read from one server cannot be acked on another. */

@@ -201,7 +201,10 @@ static void confirmed(publisher *self, uint64_t sequence, uint64_t now)
 
 static void on_ack(publisher *self, const amqp_basic_ack_t *ack)
 {
-    uint64_t window = self->with->window;
+    uint64_t window = self->with->window; /* at least 1, see main */
+    if (window == 0) {
+        return;
+    }
     uint64_t now = pubsub__clock_mono_ns();
     uint64_t sequence = ack->delivery_tag - 1;
     if (ack->multiple) {
