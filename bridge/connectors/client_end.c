@@ -17,13 +17,13 @@ typedef struct ending {
 
 static void *run(void *arg)
 {
-    ending *end = arg;
-    (void)pubsub_client_end(end->client, end->timeout, NULL);
-    pubsub_client_free(end->client);
-    while (end->host->post(end->host, end->done, end->ctx) == PUBSUB_ENOMEM) {
+    const ending end = *(ending *)arg;
+    pubsub__free(arg); /* when `done` is called, nothing of this is left */
+    (void)pubsub_client_end(end.client, end.timeout, NULL);
+    pubsub_client_free(end.client);
+    while (end.host->post(end.host, end.done, end.ctx) == PUBSUB_ENOMEM) {
         pubsub__clock_sleep_until(pubsub__clock_mono_ns() + 1000000u);
     }
-    pubsub__free(end);
     return NULL;
 }
 

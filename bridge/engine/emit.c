@@ -374,9 +374,9 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
 static pubsub_err too_many_models(bridge_pipe *pipe)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
-    (void)pubsub_error_set(&err, PUBSUB_ETOOBIG,
-                           "the source has more than %d models; share them out among several routes",
-                           PIPE_MODELS_MAX);
+    (void)pubsub_error_set(
+        &err, PUBSUB_ETOOBIG,
+        "the source has more than %d models; share them out among several routes", PIPE_MODELS_MAX);
     bridge_pipe_fail(pipe, &err);
     return PUBSUB_ECLOSED;
 }

@@ -224,10 +224,24 @@ static void flush(void *ctx)
     }
 }
 
+static void wait_for_again(bridge_flight *flight)
+{
+    bridge_target *target = flight->target;
+    if (target->later.head == NULL) {
+        target->host->timer_start(target->again, RETRY_PAUSE_MS);
+    }
+    flight->user->waiting++;
+    append(&target->later, flight);
+}
+
 void bridge_target_submit(bridge_flight *flight)
 {
     bridge_target *target = flight->target;
     flight->publication.token = flight;
+    if (flight->user->waiting > 0) { /* what is newer must not overtake */
+        wait_for_again(flight);
+        return;
+    }
     bool idle = target->pending.head == NULL;
     append(&target->pending, flight);
     /* A message that is by itself leaves at the end of the turn; a crowd leaves in batches. */
@@ -240,6 +254,9 @@ static void on_again(void *ctx)
 {
     bridge_target *target = ctx;
     bridge_flight *flight = NULL;
+    for (bridge_flight *f = target->later.head; f != NULL; f = f->next) {
+        f->user->waiting = 0;
+    }
     while ((flight = pop(&target->later)) != NULL) {
         bridge_target_submit(flight);
     }
@@ -247,11 +264,7 @@ static void on_again(void *ctx)
 
 void bridge_target_retry(bridge_flight *flight)
 {
-    bridge_target *target = flight->target;
-    if (target->later.head == NULL) {
-        target->host->timer_start(target->again, RETRY_PAUSE_MS);
-    }
-    append(&target->later, flight);
+    wait_for_again(flight);
 }
 
 /* ---- the client ---- */
@@ -291,7 +304,8 @@ static void fetch(bridge_target *target)
     }
     if (over) {
         target->host->watch_set(target->watch, 0);
-    } else if (target->at_client > GATHER_ABOVE && target->reports < GATHER_WORTH) {
+    } else if (target->at_client > GATHER_ABOVE && target->reports > 0 &&
+               target->reports < GATHER_WORTH) { /* none at all: the broker is away, or slow */
         target->host->watch_set(target->watch, 0);
         target->host->timer_start(target->gather, GATHER_MS);
     } else {

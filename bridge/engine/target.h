@@ -21,6 +21,7 @@ struct bridge_target_user {
     void (*report)(bridge_flight *flight, const pubsub_report *report); /* its final one */
     void (*settled)(void *ctx); /* a round of reports is over */
     size_t flights;
+    size_t waiting; /* of them, to be published again after a pause */
     bool gone;
 };
 
@@ -67,7 +68,8 @@ void bridge_target_connect(bridge_target *target);
 /* An empty flight; NULL when memory is short. */
 bridge_flight *bridge_target_flight(bridge_target_user *user);
 void bridge_target_flight_free(bridge_flight *flight);
-/* Publish it in this turn of the loop; `report` comes later, never inside. */
+/* Publish it in this turn of the loop, or behind those of the same user that are tried again; `report`
+ * comes later, never inside. */
 void bridge_target_submit(bridge_flight *flight);
 /* The same after a pause. */
 void bridge_target_retry(bridge_flight *flight);

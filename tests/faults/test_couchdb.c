@@ -399,6 +399,9 @@ static void test_couchdb_stops_where_a_person_has_to_look(void **state)
         {"{\"fault\":\"status\",\"status\":301,\"times\":9}", "limit=5", "set url",
          PUBSUB_EREJECTED},
         {"{\"fault\":\"malformed\",\"times\":99}", "limit=5", "cannot be passed on", PUBSUB_EPROTO},
+        /* what came before it and has no sequence is read again, which is no progress */
+        {"{\"fault\":\"malformed\",\"row\":1,\"null_seqs\":true,\"times\":99}", "limit=5",
+         "cannot be passed on", PUBSUB_EPROTO},
         {"{\"fault\":\"bad_utf8\",\"times\":99}", "limit=5", "UTF-8", PUBSUB_EPROTO},
         {NULL, "since=no-such-seq", "since", PUBSUB_EREJECTED},
         {NULL, "max_document=1k", "max_document", PUBSUB_ETOOBIG},
@@ -529,6 +532,9 @@ static void test_couchdb_logs_in(void **state)
     log_in(s, "auth=bearer", (const char *[]){"token=wrong", NULL}, false);
     log_in(s, "auth=iam", (const char *[]){iam, key, NULL}, true);
     log_in(s, "auth=iam", (const char *[]){iam, "iam_key=wrong", NULL}, false);
+    /* a token that is over before it can be used must not make us ask without an end */
+    fault(s, "{\"fault\":\"expires_in\",\"seconds\":0}");
+    log_in(s, "auth=iam", (const char *[]){iam, key, NULL}, true);
     close_scene(s);
 }
 

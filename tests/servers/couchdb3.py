@@ -27,7 +27,7 @@ FAULTS = {
     "status": "answer with `status`, and Retry-After when `retry_after` is given",
     "cut": "close the connection after `at` bytes of the body, chunk sizes included",
     "half_row": "close the connection in the middle of row number `row`",
-    "malformed": "send what is no JSON instead of row number `row`",
+    "malformed": "send what is no JSON instead of row number `row`; with `null_seqs` as well",
     "error_row": "send an error as text in the middle of the body",
     "null_seqs": "only every third row has a sequence",
     "rewind": "begin at the start whatever `since` says",
@@ -140,6 +140,7 @@ class State:
         self.requests = {}
         self.sessions = {}
         self.tokens = {}
+        self.expires_in = SESSION_SECONDS
 
     def make(self, name):
         database = self.databases[name] = Database(name)
@@ -231,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
         token = uuid.uuid4().hex
         self.state.tokens[token] = time.monotonic() + SESSION_SECONDS
         self.answer(200, {"access_token": token, "token_type": "Bearer",
-                          "expires_in": SESSION_SECONDS, "expiration": 0})
+                          "expires_in": self.state.expires_in, "expiration": 0})
 
     # --- routes ---
 
@@ -277,6 +278,8 @@ class Handler(BaseHTTPRequestHandler):
                 if wish["fault"] == "expire":  # all sessions and tokens at once
                     state.sessions.clear()
                     state.tokens.clear()
+                elif wish["fault"] == "expires_in":  # what is said of the time of tokens from now on
+                    state.expires_in = wish["seconds"]
                 elif wish["fault"] == "disconnect":
                     state.options.epoch += 1
                     state.changed.notify_all()
@@ -432,7 +435,7 @@ class Feed:
     def row(self, entry, ident):
         number, rev, deleted, _ = entry
         name = self.fault.get("fault")
-        null = name == "null_seqs" and self.rows % 3 != 2
+        null = (name == "null_seqs" or self.fault.get("null_seqs")) and self.rows % 3 != 2
         row = {"seq": None if null else self.database.seq(number), "id": ident,
                "changes": [{"rev": rev}]}
         if deleted:

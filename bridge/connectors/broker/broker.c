@@ -141,12 +141,20 @@ static pubsub_err set_subscribe_options(broker_self *self, const pubsub_connecto
 
 /* ---- the instance ---- */
 
-static void fini(void *ctx)
+void broker_fini(void *ctx)
 {
     broker_self *self = ctx;
     if (self == NULL) {
         return;
     }
+    if (self->checking && self->client == NULL) {
+        self->orphan = true;
+        return;
+    }
+    /* There only when somebody did not wait for the end of a check. */
+    self->host->watch_free(self->watch);
+    self->host->timer_free(self->beat);
+    pubsub_client_free(self->client);
     for (size_t i = 0; self->patterns != NULL && i < self->pattern_count; i++) {
         pubsub__free(self->patterns[i]);
     }
@@ -218,7 +226,7 @@ static pubsub_err initialize(void **out, const pubsub_connector_init *init, pubs
     self->host = init->host;
     pubsub_err rc = set_up(self, init, err);
     if (rc != PUBSUB_OK) {
-        fini(self);
+        broker_fini(self);
         return rc;
     }
     *out = self;
@@ -238,6 +246,6 @@ const pubsub_connector bridge_connector_broker = {
     .resume = broker_resume,
     .settled = broker_settled,
     .stop = broker_stop,
-    .fini = fini,
+    .fini = broker_fini,
     .check = broker_check,
 };

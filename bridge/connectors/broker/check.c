@@ -30,6 +30,10 @@ static void on_client_gone(void *ctx)
 {
     broker_self *self = ctx;
     self->checking = false;
+    if (self->orphan) {
+        broker_fini(self);
+        return;
+    }
     self->checked(self->check_ctx);
 }
 
@@ -115,6 +119,7 @@ void broker_check(void *ctx, void (*say)(void *ctx, const pubsub_error *finding)
         if (self->client != NULL) {
             self->host->timer_start(self->beat, 0);
         } else {
+            self->checking = false;
             done(done_ctx);
         }
     }

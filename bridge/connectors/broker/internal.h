@@ -58,6 +58,7 @@ struct broker_self {
     void (*checked)(void *ctx);
     void *check_ctx;
     bool checking;
+    bool orphan; /* finished while its client was still ending; freed behind that */
 };
 
 /* messages.c */
@@ -70,6 +71,9 @@ void broker_drop_all(broker_self *self);
 pubsub_err broker_start(void *self, pubsub_emitter *emitter, pubsub_error *err);
 void broker_stop(void *self, void (*done)(void *ctx), void *ctx);
 void broker_tell_state(broker_self *self, pubsub_source_state state);
+
+/* broker.c */
+void broker_fini(void *self);
 
 /* check.c */
 void broker_check(void *self, void (*say)(void *ctx, const pubsub_error *finding),

@@ -119,8 +119,9 @@ static pubsub_err emit(couch_feed *feed, pubsub_bytes raw)
     }
     if (result == PUBSUB_OK) {
         feed->rows_in_call++;
-        feed->failures = feed->malformed = feed->empties = 0;
-        if (row.seq.len > 0) {
+        feed->empties = 0;
+        if (row.seq.len > 0) { /* only that gets us further: others would come again */
+            feed->failures = feed->malformed = 0;
             (void)couch_keep(&feed->seq, row.seq);
         }
     } else if (result != PUBSUB_EAGAIN) {

@@ -9,6 +9,7 @@
 
 #define NS_PER_S 1000000000u
 #define LOGIN_MS 30000
+#define SHORTEST_S 5u
 
 static bool must_log_in(const couch *self)
 {
@@ -103,7 +104,9 @@ static bool take_token(couch *self)
     }
     login->until_ns = 0;
     if (bridge_json_u64(bridge_json_member(answer, "expires_in"), &seconds) && seconds < 1000000) {
-        /* Renewed at four fifths of its time, before anybody is refused. */
+        /* Renewed at four fifths of its time, before anybody is refused; but not all the time, whatever the
+         * server says of it. */
+        seconds = seconds > SHORTEST_S ? seconds : SHORTEST_S;
         login->until_ns = self->host->now_ns(self->host) + seconds * NS_PER_S / 5 * 4;
     }
     return login->secret.len > 0;

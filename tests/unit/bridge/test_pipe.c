@@ -183,9 +183,9 @@ static void test_pipe_writes_under_its_own_name(void **state)
     assert_true(fd >= 0);
     until(&t, is_written);
     (void)close(fd);
-    assert_int_equal(bridge_checkpoint_read(t.positions, "r1", pubsub_bytes_of("accounts"), &text,
-                                            &len, NULL),
-                     PUBSUB_OK);
+    assert_int_equal(
+        bridge_checkpoint_read(t.positions, "r1", pubsub_bytes_of("accounts"), &text, &len, NULL),
+        PUBSUB_OK);
     assert_int_equal(len, 1);
     pubsub__free(text);
     tear_down(&t);
@@ -400,6 +400,40 @@ static void test_pipe_goes_on_after_memory_was_short(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static bench *ordered; /* the one whose first message comes back once */
+
+/* As if the broker had asked for patience. */
+static void again_once(bridge_flight *flight, const pubsub_report *report)
+{
+    bench *t = ordered;
+    t->pipe->user->report = bridge_pipe_report;
+    (void)report;
+    bridge_target_retry(flight);
+    assert_int_equal(tell(t, "accounts", "2", pubsub_bytes_of("second")), PUBSUB_OK);
+}
+
+/* Events of one key keep their order, also when one has to be published again. */
+static void test_pipe_keeps_the_order_behind_a_retry(void **state)
+{
+    (void)state;
+    static scripted_bus bus;
+    bench t;
+    set_up(&t);
+    ordered = &t;
+    t.pipe->user->report = again_once;
+    assert_int_equal(tell(&t, "accounts", "1", pubsub_bytes_of("first")), PUBSUB_OK);
+    until(&t, has_landed);
+    assert_int_equal(t.pipe->counts.published, 2);
+    scripted_read(t.b.url, &bus);
+    assert_int_equal(bus.count, 3); /* the first one was not really refused */
+    pubsub_bytes last = pubsub_message_header_find(bus.messages[2], "pubsub-id");
+    assert_int_equal(last.len, 6);
+    assert_memory_equal(last.data, "second", 6);
+    scripted_forget(&bus);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_pipe_is_over_when_nothing_comes_any_more),
         cmocka_unit_test(test_pipe_stops_at_too_many_models),
         cmocka_unit_test(test_pipe_goes_on_after_memory_was_short),
+        cmocka_unit_test(test_pipe_keeps_the_order_behind_a_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

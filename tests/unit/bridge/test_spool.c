@@ -9,9 +9,11 @@
 #include "support/collect.h"
 #include "support/wait.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static scripted_bus bus;
@@ -447,6 +449,50 @@ static void test_broker_check_touches_the_source(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+/* Whoever has waited long enough for an answer may finish the instance: nothing of it is called then. */
+static void test_broker_check_may_be_given_up(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"url"};
+    static const char *const models[] = {"a/#"};
+    pubsub_caps caps = {.size = sizeof caps};
+    pubsub_setting_value *values = NULL;
+    size_t count = 0;
+    pubsub_host *host = NULL;
+    void *self = NULL;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    findings found = {0, 0, false, ""};
+    char url[64];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int mute = socket(AF_INET, SOCK_STREAM, 0); /* takes connections and says nothing */
+    assert_int_equal(bind(mute, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(mute, 5), 0);
+    assert_int_equal(getsockname(mute, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(url, sizeof url, "mqtt://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    const char *texts[] = {url};
+    if (pubsub_caps_offline(url, NULL, &caps, NULL) != PUBSUB_OK) {
+        (void)close(mute);
+        skip();
+    }
+    assert_int_equal(
+        pubsub_settings_new(&bridge_connector_broker, names, texts, 1, &values, &count, &err),
+        PUBSUB_OK);
+    assert_int_equal(pubsub_host_new(&host, &err), PUBSUB_OK);
+    pubsub_connector_init init = {sizeof init, host, "s", "r", models, 1, values, count, 10};
+    assert_int_equal(bridge_connector_broker.initialize(&self, &init, &err), PUBSUB_OK);
+    bridge_connector_broker.check(self, on_finding, on_checked, &found);
+    (void)pubsub_host_run(host, 50);
+    assert_false(found.done);
+    bridge_connector_broker.fini(self);
+    (void)close(mute);
+    (void)pubsub_host_run(host, 50);
+    assert_false(found.done);
+    pubsub_host_free(host);
+    pubsub_settings_free(values, count);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 static void test_broker_refuses_bad_settings(void **state)
 {
     (void)state;
@@ -492,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_spool_believes_only_itself),
         cmocka_unit_test(test_spool_stays_in_its_state_directory),
         cmocka_unit_test(test_broker_check_touches_the_source),
+        cmocka_unit_test(test_broker_check_may_be_given_up),
         cmocka_unit_test(test_broker_refuses_bad_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
