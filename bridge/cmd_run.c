@@ -158,6 +158,7 @@ static bool start(bridge_run *run, pubsub_error *err)
     if (run->engine == NULL) {
         return false;
     }
+    run->host->timer_start(run->look, 0); /* all may have stopped before there was a state to tell */
     if (run->config->listen != NULL) {
         run->ops = bridge_ops_new(run->host, run->engine, run->config->listen, err);
         return run->ops != NULL;
