@@ -140,6 +140,30 @@ class Operation(Case):
             self.wait_for_line(process, "fd" if 1 in close else '"message":1')
             self.end(process)
 
+    def test_the_manual_names_every_command(self):
+        text = subprocess.run([BRIDGE, "help", "--man"], stdout=subprocess.PIPE, check=True, text=True).stdout
+        for command in "run", "check", "status", "spool", "connectors", "version", "help":
+            self.assertIn(f'\n.SS "{command} ', text)
+        self.assertIn("\\fB\\-\\-connect\\fR", text)
+
+    def test_settings_that_only_the_connector_understands(self):
+        process = self.run_bridge({"hook": {"connector": "webhook", "listen": "*:0"}},
+                                  [{"name": "r", "model": "m", "topic": "/t"}])
+        self.assertIn("anybody could send events", process.stdout.read())
+        self.assertEqual(process.wait(DEADLINE), 2)
+        name = os.path.join(self.folder, "bridge.json")
+        for more in (), ("--connect",):
+            check = subprocess.run([BRIDGE, "check", *more, name], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, check=False)
+            self.assertEqual(check.returncode, 2, check.stdout)
+            self.assertIn("sources.hook: signature: anybody", check.stdout)
+
+    def test_when_no_route_can_start_it_ends(self):
+        process = self.run_bridge({"s": {"connector": "exec", "command": "/no/such/program"}},
+                                  [{"name": "r", "model": "m", "topic": "/t"}])
+        self.assertIn("cannot start /no/such/program", process.stdout.read())
+        self.assertEqual(process.wait(DEADLINE), 1)
+
 
 class Hooks(Case):
     def test_routes_that_share_a_path_all_get_it(self):
