@@ -20,6 +20,12 @@ foreach(program pubsub_cli pubsub_bridge)
         install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
     endif()
 endforeach()
+if(TARGET pubsub_bridge)
+    configure_file(bridge/pubsub-bridge.service.in pubsub-bridge.service @ONLY)
+    if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+        install(FILES "${PROJECT_BINARY_DIR}/pubsub-bridge.service" DESTINATION lib/systemd/system)
+    endif()
+endif()
 
 # pkg-config: "name>=version" of a pkg-config module becomes "name >= version".
 get_property(requires GLOBAL PROPERTY PUBSUB_PC_REQUIRES)

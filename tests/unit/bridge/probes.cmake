@@ -24,3 +24,7 @@ if(TARGET pubsub_bridge AND PUBSUB_PYTHON3)
     pubsub_add_script_test(unit bridge program COMMAND "${PUBSUB_PYTHON3}" -B
         "${CMAKE_CURRENT_SOURCE_DIR}/test_program.py" $<TARGET_FILE:pubsub_bridge>)
 endif()
+if(TARGET pubsub_bridge)
+    pubsub_add_script_test(unit bridge systemd_unit COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/check_unit.sh"
+        "${PROJECT_BINARY_DIR}/pubsub-bridge.service" $<TARGET_FILE:pubsub_bridge>)
+endif()
