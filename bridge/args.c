@@ -58,6 +58,7 @@ static const bridge_option_row options[] = {
     {"verbose", 'v', NULL, ~0u,
      "show each feed that becomes live, each event and each error; -vv more"},
     {"quiet", 'q', NULL, ~0u, "show errors only"},
+    {"man", 'm', NULL, ON(BRIDGE_HELP), "the manual page"},
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
@@ -110,6 +111,9 @@ static bool take(bridge_args *args, const bridge_option_row *option, const char 
         return true;
     case 'j':
         args->json = true;
+        return true;
+    case 'm':
+        args->manual = true;
         return true;
     case 'v':
         args->verbosity++;
@@ -239,6 +243,27 @@ bool bridge_args_parse(bridge_args *args, int argc, char **argv)
         return false;
     }
     return true;
+}
+
+void bridge_args_commands(void (*each)(void *ctx, const bridge_command_text *command), void *ctx)
+{
+    for (int i = 0; i < COMMANDS; i++) {
+        const bridge_command_text text = {(bridge_command)i, commands[i].name, commands[i].words,
+                                          commands[i].summary, commands[i].text};
+        each(ctx, &text);
+    }
+}
+
+void bridge_args_options(bridge_command command,
+                         void (*each)(void *ctx, char letter, const char *name, const char *arg,
+                                      const char *help),
+                         void *ctx)
+{
+    for (int i = 0; i < OPTIONS; i++) {
+        if ((options[i].where & ON(command)) != 0) {
+            each(ctx, options[i].letter, options[i].name, options[i].arg, options[i].help);
+        }
+    }
 }
 
 static void help_options(bridge_command command)

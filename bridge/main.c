@@ -54,6 +54,10 @@ static int run(const bridge_args *args)
     case BRIDGE_VERSION:
         return version();
     case BRIDGE_HELP:
+        if (args->manual) {
+            bridge_manual();
+            return BRIDGE_EXIT_OK;
+        }
         break;
     }
     return bridge_help(args->word_count > 0 ? args->words[0] : NULL) ? BRIDGE_EXIT_OK

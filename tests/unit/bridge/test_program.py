@@ -140,6 +140,12 @@ class Operation(Case):
             self.wait_for_line(process, "fd" if 1 in close else '"message":1')
             self.end(process)
 
+    def test_the_manual_names_every_command(self):
+        text = subprocess.run([BRIDGE, "help", "--man"], stdout=subprocess.PIPE, check=True, text=True).stdout
+        for command in "run", "check", "status", "spool", "connectors", "version", "help":
+            self.assertIn(f'\n.SS "{command} ', text)
+        self.assertIn("\\fB\\-\\-connect\\fR", text)
+
 
 class Hooks(Case):
     def test_routes_that_share_a_path_all_get_it(self):
