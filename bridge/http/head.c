@@ -299,6 +299,7 @@ int bridge_head_parse(bridge_head *out, pubsub_bytes head, const char **why)
 
 enum {
     SIZE = 0,
+    SIZE_BLANK,
     EXTENSION,
     SIZE_LF,
     CONTENT,
@@ -318,6 +319,13 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Blanks, an extension, or the line's end: "5 6" is 5 to one reader and 86 to another. */
+static bool after_size(bridge_chunks *chunks, char c)
+{
+    chunks->state = c == '\r' ? SIZE_LF : c == ';' ? EXTENSION : SIZE_BLANK;
+    return (c == '\r' || c == ';' || is_blank(c)) && ++chunks->extra <= CHUNK_EXTRA_MAX;
+}
+
 static bool size_byte(bridge_chunks *chunks, char c)
 {
     int digit = hex(c);
@@ -325,9 +333,8 @@ static bool size_byte(bridge_chunks *chunks, char c)
         chunks->left = chunks->left * 16 + (unsigned)digit;
         return ++chunks->digits <= CHUNK_DIGITS_MAX;
     }
-    chunks->state = c == '\r' ? SIZE_LF : EXTENSION;
     chunks->extra = 0;
-    return chunks->digits > 0 && (c == '\r' || c == ';' || is_blank(c));
+    return chunks->digits > 0 && after_size(chunks, c);
 }
 
 /* One byte that is no content. False = broken. */
@@ -336,6 +343,8 @@ static bool frame_byte(bridge_chunks *chunks, char c)
     switch (chunks->state) {
     case SIZE:
         return size_byte(chunks, c);
+    case SIZE_BLANK:
+        return after_size(chunks, c);
     case EXTENSION:
         chunks->state = c == '\r' ? SIZE_LF : EXTENSION;
         return c != '\n' && ++chunks->extra <= CHUNK_EXTRA_MAX;

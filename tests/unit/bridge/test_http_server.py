@@ -141,7 +141,7 @@ class Plain(OneProbe):
 
     def test_every_cut_of_a_request(self):
         data = b"POST /a/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" \
-               b"3;x=y\r\nabc\r\n0a\r\n0123456789\r\n0\r\nTrailer: t\r\n\r\n"
+               b"3;x=y\r\nabc\r\n0a \r\n0123456789\r\n0\r\nTrailer: t\r\n\r\n"
         for cut in range(1, len(data)):
             with self.probe.connect() as sock:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -254,7 +254,7 @@ class Plain(OneProbe):
 
     def test_broken_chunks(self):
         head = b"POST /a/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-        for chunks in (b"x\r\n", b"\r\n", b"2\r\nabc", b"1000000000000000\r\n", b"-1\r\n", b"1\nx\n",
+        for chunks in (b"x\r\n", b"\r\n", b"2\r\nabc", b"1000000000000000\r\n", b"-1\r\n", b"1\nx\n", b"5 6\r\nhello\r\n", b"1" + b" " * 300 + b"\r\n",
                        b"1;" + b"e" * 300 + b"\r\n", b"0\r\n" + b"t: v\r\n" * 2000):
             self.refused(head + chunks, 400)
             self.assertEqual(self.probe.line(), "gone")
