@@ -65,12 +65,13 @@ void bridge_manual(void)
            "publishes what\nhappens there. A position is stored only when the broker has confirmed "
            "everything before it.\n.SH COMMANDS\n");
     bridge_args_commands(put_command, NULL);
-    printf(".SH \"EXIT STATUS\"\n"
-           "0 success; 1 a failure, or a route stopped for good; 2 wrong usage or a wrong file; 3 "
-           "not reached;\n4 refused credentials; 6 not drained in time; 7 the broker cannot do what "
-           "a route asks for; 8 a\ndamaged spool.\n"
-           ".SH ENVIRONMENT\n.TP\n.B STATE_DIRECTORY\nwhere positions and spools are kept unless "
-           "the file says\n"
-           ".SH FILES\n.TP\n.I /etc/pubsub/bridge.yaml\nwhat the systemd unit runs\n"
-           ".SH \"SEE ALSO\"\n.BR pubsub (1)\n");
+    printf(
+        ".SH \"EXIT STATUS\"\n"
+        "0 success; 1 a failure, or a route stopped for good; 2 wrong usage or a wrong file; 3 "
+        "not reached;\n4 refused credentials; 6 not drained in time; 7 the broker cannot do what "
+        "a route asks for; 8 a\ndamaged spool.\n"
+        ".SH ENVIRONMENT\n.TP\n.B STATE_DIRECTORY\nwhere positions and spools are kept unless "
+        "the file says\n"
+        ".SH FILES\n.TP\n.I /etc/pubsub/bridge.yaml\nwhat the systemd unit runs\n"
+        ".SH \"SEE ALSO\"\n.BR pubsub (1)\n");
 }
