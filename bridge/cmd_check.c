@@ -78,9 +78,8 @@ int bridge_cmd_check(const bridge_args *args)
         code = BRIDGE_EXIT_USAGE;
     } else {
         check_offline(config, &findings, &remarks, &code);
-        if (args->connect && code == BRIDGE_EXIT_OK) {
-            code = bridge_touch(config, &findings, &remarks);
-        }
+        note_code(&code, bridge_touch(config, args->connect && code == BRIDGE_EXIT_OK, &findings,
+                                      &remarks));
     }
     if (args->json) {
         bridge_report_json(args->words[0], &findings, code == BRIDGE_EXIT_OK);

@@ -26,6 +26,7 @@ typedef struct touch_source {
     bridge_findings *findings;
     bridge_findings *remarks;
     pubsub_host *host;
+    bool connect; /* else only what the settings say */
     int code;
 } touch_source;
 
@@ -65,6 +66,11 @@ static int touch_one_source(const bridge_config *config, const bridge_route *rou
     (void)snprintf(touch->path, sizeof(touch->path), "sources.%s", source->name);
     if (connector->initialize(&self, &init, &err) != PUBSUB_OK) {
         on_finding(touch, &err);
+        touch->code = err.code == PUBSUB_EOPTION ? BRIDGE_EXIT_USAGE : touch->code;
+        return touch->code;
+    }
+    if (!touch->connect) {
+        connector->fini(self);
         return touch->code;
     }
     if (connector->check == NULL) {
@@ -111,7 +117,8 @@ static int touch_one_broker(const bridge_config *config, const bridge_route *rou
     return code;
 }
 
-int bridge_touch(const bridge_config *config, bridge_findings *findings, bridge_findings *remarks)
+int bridge_touch(const bridge_config *config, bool connect, bridge_findings *findings,
+                 bridge_findings *remarks)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     pubsub_host *host = NULL;
@@ -122,9 +129,10 @@ int bridge_touch(const bridge_config *config, bridge_findings *findings, bridge_
         return BRIDGE_EXIT_FAILED;
     }
     for (size_t i = 0; i < config->route_count; i++) {
-        touch_source touch = {&config->routes[i], "", findings, remarks, host, BRIDGE_EXIT_OK};
+        touch_source touch = {&config->routes[i], "", findings, remarks, host, connect, BRIDGE_EXIT_OK};
         int source = touch_one_source(config, &config->routes[i], &touch);
-        int broker = touch_one_broker(config, &config->routes[i], findings, remarks);
+        int broker = connect ? touch_one_broker(config, &config->routes[i], findings, remarks)
+                             : BRIDGE_EXIT_OK;
         code = code != BRIDGE_EXIT_OK ? code : source != BRIDGE_EXIT_OK ? source : broker;
     }
     pubsub_host_free(host);

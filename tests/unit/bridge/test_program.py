@@ -146,6 +146,18 @@ class Operation(Case):
             self.assertIn(f'\n.SS "{command} ', text)
         self.assertIn("\\fB\\-\\-connect\\fR", text)
 
+    def test_settings_that_only_the_connector_understands(self):
+        process = self.run_bridge({"hook": {"connector": "webhook", "listen": "*:0"}},
+                                  [{"name": "r", "model": "m", "topic": "/t"}])
+        self.assertIn("anybody could send events", process.stdout.read())
+        self.assertEqual(process.wait(DEADLINE), 1)  # nothing is left to do
+        name = os.path.join(self.folder, "bridge.json")
+        for more in (), ("--connect",):
+            check = subprocess.run([BRIDGE, "check", *more, name], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, check=False)
+            self.assertEqual(check.returncode, 2, check.stdout)
+            self.assertIn("sources.hook: signature: anybody", check.stdout)
+
 
 class Hooks(Case):
     def test_routes_that_share_a_path_all_get_it(self):
