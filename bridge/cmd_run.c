@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 #include "report.h"
 #include "say.h"
+#include "touch.h"
 
 #include <pubsub/log.h>
 
@@ -84,6 +85,22 @@ static void on_applied(void *ctx)
     look_soon(run);
 }
 
+/* The file, when nothing is wrong with it; what is has been said. */
+static bridge_config *load(const bridge_args *args)
+{
+    bridge_config *config = bridge_load(args, args->words[0]);
+    bridge_findings findings = {NULL, 0, 0};
+    bridge_findings remarks = {NULL, 0, 0};
+    if (config != NULL && bridge_touch(config, false, &findings, &remarks) != BRIDGE_EXIT_OK) {
+        bridge_report_text(args->words[0], &findings);
+        bridge_config_free(config);
+        config = NULL;
+    }
+    bridge_findings_fini(&findings);
+    bridge_findings_fini(&remarks);
+    return config;
+}
+
 static void on_reload_signal(void *ctx, int number)
 {
     bridge_run *run = ctx;
@@ -97,7 +114,7 @@ static void on_reload_signal(void *ctx, int number)
                    "SIGHUP again later");
         return;
     }
-    bridge_config *next = bridge_load(run->args, run->args->words[0]);
+    bridge_config *next = load(run->args);
     if (next == NULL) {
         bridge_say(PUBSUB_LOG_ERROR, NULL, "the file is wrong; everything goes on as before");
         return;
@@ -199,7 +216,7 @@ int bridge_cmd_run(const bridge_args *args)
     memset(&run, 0, sizeof(run));
     run.args = args;
     run.verbose = args->verbosity > 0;
-    run.config = bridge_load(args, args->words[0]);
+    run.config = load(args);
     if (run.config == NULL) {
         return BRIDGE_EXIT_USAGE;
     }

@@ -150,13 +150,19 @@ class Operation(Case):
         process = self.run_bridge({"hook": {"connector": "webhook", "listen": "*:0"}},
                                   [{"name": "r", "model": "m", "topic": "/t"}])
         self.assertIn("anybody could send events", process.stdout.read())
-        self.assertEqual(process.wait(DEADLINE), 1)  # nothing is left to do
+        self.assertEqual(process.wait(DEADLINE), 2)
         name = os.path.join(self.folder, "bridge.json")
         for more in (), ("--connect",):
             check = subprocess.run([BRIDGE, "check", *more, name], stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, check=False)
             self.assertEqual(check.returncode, 2, check.stdout)
             self.assertIn("sources.hook: signature: anybody", check.stdout)
+
+    def test_when_no_route_can_start_it_ends(self):
+        process = self.run_bridge({"s": {"connector": "exec", "command": "/no/such/program"}},
+                                  [{"name": "r", "model": "m", "topic": "/t"}])
+        self.assertIn("cannot start /no/such/program", process.stdout.read())
+        self.assertEqual(process.wait(DEADLINE), 1)
 
 
 class Hooks(Case):
