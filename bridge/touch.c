@@ -129,7 +129,8 @@ int bridge_touch(const bridge_config *config, bool connect, bridge_findings *fin
         return BRIDGE_EXIT_FAILED;
     }
     for (size_t i = 0; i < config->route_count; i++) {
-        touch_source touch = {&config->routes[i], "", findings, remarks, host, connect, BRIDGE_EXIT_OK};
+        touch_source touch = {&config->routes[i], "", findings, remarks, host, connect,
+                              BRIDGE_EXIT_OK};
         int source = touch_one_source(config, &config->routes[i], &touch);
         int broker = connect ? touch_one_broker(config, &config->routes[i], findings, remarks)
                              : BRIDGE_EXIT_OK;
