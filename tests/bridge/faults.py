@@ -45,8 +45,16 @@ class Proxy:
                 near.close()
                 continue
             self.links += [near, far]
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self.copy, args=(one, other), daemon=True).start()
+            threading.Thread(target=self.both, args=(near, far), daemon=True).start()
+
+    def both(self, near, far):
+        back = threading.Thread(target=self.copy, args=(far, near), daemon=True)
+        back.start()
+        self.copy(near, far)
+        back.join()
+        for link in (near, far):
+            self.links.remove(link)
+            link.close()
 
     @staticmethod
     def copy(one, other):
@@ -63,7 +71,7 @@ class Proxy:
 
     def cut(self):
         self.is_cut = True
-        for link in self.links:
+        for link in list(self.links):
             try:
                 link.shutdown(socket.SHUT_RDWR)
             except OSError:
