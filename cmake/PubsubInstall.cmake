@@ -7,11 +7,25 @@ install(TARGETS pubsub pubsub_static EXPORT pubsubTargets
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/core/include/pubsub"
     DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
+if(TARGET pubsub_connectors)
+    # For programs that run connectors, and for connectors that are built elsewhere.
+    set_target_properties(pubsub_connectors PROPERTIES EXPORT_NAME connectors)
+    install(TARGETS pubsub_connectors EXPORT pubsubTargets
+        LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/bridge/include/pubsub"
+        DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
+endif()
 foreach(program pubsub_cli pubsub_bridge)
     if(TARGET ${program})
         install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
     endif()
 endforeach()
+if(TARGET pubsub_bridge)
+    configure_file(bridge/pubsub-bridge.service.in pubsub-bridge.service @ONLY)
+    if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+        install(FILES "${PROJECT_BINARY_DIR}/pubsub-bridge.service" DESTINATION lib/systemd/system)
+    endif()
+endif()
 
 # pkg-config: "name>=version" of a pkg-config module becomes "name >= version".
 get_property(requires GLOBAL PROPERTY PUBSUB_PC_REQUIRES)
@@ -35,6 +49,11 @@ file(RELATIVE_PATH PUBSUB_PC_TO_PREFIX
 string(REGEX REPLACE "/$" "" PUBSUB_PC_TO_PREFIX "${PUBSUB_PC_TO_PREFIX}")
 configure_file(cmake/pubsub.pc.in pubsub.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/pubsub.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+if(TARGET pubsub_connectors)
+    configure_file(cmake/pubsub-connectors.pc.in pubsub-connectors.pc @ONLY)
+    install(FILES "${PROJECT_BINARY_DIR}/pubsub-connectors.pc"
+        DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endif()
 
 # CMake package.
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/pubsub")

@@ -1,5 +1,6 @@
 # What can be switched when configuring. Everything has a default that works.
 option(PUBSUB_BUILD_CLI "Build the pubsub command" ON)
+option(PUBSUB_BUILD_BRIDGE "Build pubsub-bridge and the library of connectors" ON)
 option(PUBSUB_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_BUILD_BENCHMARKS "Build the benchmark programs" ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})

@@ -23,6 +23,18 @@ function(pubsub_add_test label area name)
     set_tests_properties(${label}.${area}.${name} PROPERTIES LABELS ${label} TIMEOUT ${limit})
 endfunction()
 
+# pubsub_add_bridge_test(unit bridge slice): the same with the bridge's parts and the connectors. Does
+# nothing where the bridge is not built.
+function(pubsub_add_bridge_test label area name)
+    if(NOT TARGET pubsub_bridge_parts)
+        return()
+    endif()
+    pubsub_add_test(${label} ${area} ${name} ${ARGN})
+    target_include_directories(test_${label}_${area}_${name} PRIVATE "${PROJECT_SOURCE_DIR}/bridge")
+    target_link_libraries(test_${label}_${area}_${name} PRIVATE pubsub_bridge_parts
+        pubsub_connectors_static pubsub_static)
+endfunction()
+
 # pubsub_add_script_test(hygiene tree spdx COMMAND ...): a script as a ctest; exit code 77 is "skipped".
 function(pubsub_add_script_test label area name)
     cmake_parse_arguments(PARSE_ARGV 3 arg "" "" "COMMAND")

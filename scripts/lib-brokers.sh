@@ -70,6 +70,10 @@ need_brokers() {
     if [ -n "$tools" ] && [[ " $* " == *" amqp "* ]]; then
         "${broker_tool[@]}" fetch amqplib || failed=1
     fi
+    # A source of changes for the bridge's tests, where there is Node anyway.
+    if [ -n "$tools" ] && command -v npm >/dev/null; then
+        "${broker_tool[@]}" fetch pouchdb || failed=1
+    fi
     return $failed
 }
 

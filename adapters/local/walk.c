@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* madvise */
+#endif
 #include "local/internal.h"
 
 #include "base/alloc.h"
 
 #include <string.h>
+#include <sys/mman.h>
+
+/* Divides the sizes of pages and, nearly always, of segments. */
+#define READ_BLOCK ((size_t)4 << 20)
 
 #define WALK_BUDGET 65536u
 
@@ -155,6 +162,24 @@ static bool wanted(const local_filter *filter, const local_raw *raw)
     return filter->match == NULL || filter->match(filter->ctx, raw->topic.data, raw->topic.len);
 }
 
+/* Behind a record. What has been read would else stay in this process's resident memory, a whole segment for each
+ * reader; the kernel keeps it in its cache, and what still points into it is mapped again. */
+static void pass(local_walk *walk, const local_raw *raw)
+{
+    size_t at = (size_t)(walk->pos - walk->seg->head.base);
+    size_t block = at / READ_BLOCK;
+    walk->pos += raw->size;
+    walk->last_seq = raw->seq;
+    if ((at + raw->size) / READ_BLOCK != block) {
+        /* Not written to: the map is shared, and only its pages are let go of. */
+        union {
+            const uint8_t *in;
+            void *out;
+        } map = {walk->seg->map + block * READ_BLOCK};
+        (void)madvise(map.out, READ_BLOCK, MADV_DONTNEED);
+    }
+}
+
 int pubsub__local_walk_next(local_walk *walk, const local_filter *filter, local_raw *raw,
                             local_gap *gap, pubsub_error *err)
 {
@@ -187,12 +212,10 @@ int pubsub__local_walk_next(local_walk *walk, const local_filter *filter, local_
             if (!pubsub__local_record_crc_ok(seg->map + at, raw)) {
                 return skip_damage(walk, limit, gap);
             }
-            walk->pos += raw->size;
-            walk->last_seq = raw->seq;
+            pass(walk, raw);
             return LOCAL_NEXT_RECORD;
         }
-        walk->pos += raw->size;
-        walk->last_seq = raw->seq;
+        pass(walk, raw);
         budget--;
     }
     return LOCAL_NEXT_MORE;

@@ -27,6 +27,7 @@ static pubsub_err redis_init(void *ctx, const pubsub_adapter_config *config, pub
     self->keep_alive = number(config, "redis.keep_alive");
     self->lease = number(config, "redis.lease");
     self->max_len = (uint64_t)number(config, "redis.max_len");
+    self->inbox = pubsub_options_get(config->options, "inbox");
     pubsub_err rc = pubsub__redis_database(config, &self->database, err);
     if (rc == PUBSUB_OK) {
         rc = pubsub__redis_caps(config, &self->caps, err);
@@ -74,7 +75,9 @@ static size_t position_text(const pubsub_position *position, char *text, size_t 
     char id[REDIS_ID_TEXT];
     size_t len = pubsub__redis_id_text(position->word, id);
     if (size > 0) {
-        (void)snprintf(text, size, "%s", id);
+        size_t kept = len < size ? len : size - 1;
+        memcpy(text, id, kept);
+        text[kept] = '\0';
     }
     return len;
 }

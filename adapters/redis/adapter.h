@@ -196,6 +196,7 @@ struct redis_self {
     pubsub_duration_ms lease;
     bool wants_master; /* it changes something, so replicas among the hosts are of no use */
     uint64_t max_len;
+    const char *inbox; /* prefix of the inboxes' topics; NULL = none */
     redis_link *links;
     redis_link *main, *hub;
     redis_sub *subs;

@@ -54,7 +54,7 @@ const pubsub_option_row pubsub__redis_option_rows[] = {
 
 bool pubsub__redis_is_streams(const pubsub_adapter_config *config)
 {
-    return strstr(pubsub_url_scheme(config->url), "+streams") != NULL;
+    return strchr(pubsub_url_scheme(config->url), '+') != NULL; /* for each message */
 }
 
 pubsub_err pubsub__redis_database(const pubsub_adapter_config *config, uint64_t *out,

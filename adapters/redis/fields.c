@@ -3,8 +3,6 @@
 
 #include "base/utf8.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 static const char *const reserved[] = {
@@ -259,10 +257,27 @@ bool pubsub__redis_id_parse(const char *text, size_t len, uint64_t id[2])
            digits(dash + 1, (size_t)(text + len - dash - 1), &id[1]);
 }
 
+static char *put_number(char *before, uint64_t value)
+{
+    do {
+        *--before = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return before;
+}
+
+/* By hand: it runs for each message that is acknowledged. */
 size_t pubsub__redis_id_text(const uint64_t id[2], char *text)
 {
-    int len = snprintf(text, REDIS_ID_TEXT, "%" PRIu64 "-%" PRIu64, id[0], id[1]);
-    return len > 0 ? (size_t)len : 0;
+    char room[REDIS_ID_TEXT];
+    char *end = room + sizeof(room);
+    char *at = put_number(end, id[1]);
+    *--at = '-';
+    at = put_number(at, id[0]);
+    size_t len = (size_t)(end - at);
+    memcpy(text, at, len);
+    text[len] = '\0';
+    return len;
 }
 
 int pubsub__redis_id_compare(const uint64_t a[2], const uint64_t b[2])

@@ -277,7 +277,7 @@ static void put_xadd(writer *w, const char *prefix)
 
 static bool is_inbox(const redis_self *self, pubsub_bytes topic)
 {
-    const char *inbox = pubsub_options_get(self->config->options, "inbox");
+    const char *inbox = self->inbox;
     size_t len = inbox == NULL ? 0 : strlen(inbox);
     return len > 0 && topic.len > len && memcmp(topic.data, inbox, len) == 0 &&
            ((const char *)topic.data)[len] == '/';

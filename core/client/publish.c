@@ -100,9 +100,10 @@ pubsub_err pubsub__publish_room_locked(pubsub_client *client, const pubsub_publi
     return rc == PUBSUB_OK ? wait_space(client, weight(pub), deadline, wait, err) : rc;
 }
 
-/* @locks lock held */
-static pubsub__publish *enqueue(pubsub_client *client, const pubsub_publication *pub,
-                                pubsub__publish_kind kind)
+/* @locks lock held. *wake becomes true when the I/O thread has to be woken, best without the lock: it
+ * takes it at once. */
+static pubsub__publish *queue_up(pubsub_client *client, const pubsub_publication *pub,
+                                 pubsub__publish_kind kind, bool *wake)
 {
     pubsub__publish *publish = pubsub__chunk_add(&client->chunks, pub);
     if (publish == NULL) {
@@ -123,7 +124,17 @@ static pubsub__publish *enqueue(pubsub_client *client, const pubsub_publication 
     client->queued++;
     client->queued_bytes += publish->bytes;
     client->unresolved++;
-    if (first) {
+    *wake = *wake || first;
+    return publish;
+}
+
+/* @locks lock held */
+static pubsub__publish *enqueue(pubsub_client *client, const pubsub_publication *pub,
+                                pubsub__publish_kind kind)
+{
+    bool wake = false;
+    pubsub__publish *publish = queue_up(client, pub, kind, &wake);
+    if (wake) {
         pubsub__wake(client);
     }
     return publish;
@@ -176,6 +187,7 @@ pubsub_err pubsub_client_publish_batch(pubsub_client *client,
     }
     uint64_t deadline = timeout == 0 ? 0 : pubsub__deadline(timeout);
     size_t done = 0;
+    bool wake = false;
     pthread_mutex_lock(&client->lock);
     pubsub_err stop = PUBSUB_OK;
     if (timeout != 0 && pubsub__in_callback(client)) {
@@ -186,8 +198,12 @@ pubsub_err pubsub_client_publish_batch(pubsub_client *client,
     }
     for (; stop == PUBSUB_OK && done < valid; done++) {
         const pubsub_publication *pub = &publications[done];
+        if (wake && !has_space(client, weight(pub))) {
+            pubsub__wake(client); /* who waits for space waits for what is queued */
+            wake = false;
+        }
         stop = wait_space(client, weight(pub), deadline, timeout != 0, err);
-        if (stop == PUBSUB_OK && enqueue(client, pub, PUBSUB__PUBLISH_PLAIN) == NULL) {
+        if (stop == PUBSUB_OK && queue_up(client, pub, PUBSUB__PUBLISH_PLAIN, &wake) == NULL) {
             stop = pubsub_error_set(err, PUBSUB_ENOMEM, "no memory to queue a message");
         }
         if (stop != PUBSUB_OK) {
@@ -195,6 +211,9 @@ pubsub_err pubsub_client_publish_batch(pubsub_client *client,
         }
     }
     pthread_mutex_unlock(&client->lock);
+    if (wake) {
+        pubsub__wake(client);
+    }
     pubsub__count(client, published, done);
     pubsub__count(client, published_bytes, done == valid ? bytes : 0);
     for (size_t i = 0; done != valid && i < done; i++) {

@@ -42,14 +42,19 @@ static void outstanding_remove(pubsub_client *client, pubsub_subscription *sub,
     client->unsettled--;
 }
 
-void pubsub__settle_locked(pubsub_client *client, pubsub_message *message)
+static void hand_over(pubsub_client *client, pubsub_message *message)
 {
     pubsub__message_push(&client->settled, message);
     client->settling++;
+}
+
+void pubsub__settle_locked(pubsub_client *client, pubsub_message *message)
+{
+    hand_over(client, message);
     pubsub__wake(client);
 }
 
-/* @locks lock held */
+/* @locks lock held. The I/O thread is to be woken afterwards. */
 static pubsub_err settle(pubsub_client *client, pubsub_subscription *sub, pubsub_message *message,
                          enum pubsub__verdict verdict)
 {
@@ -62,13 +67,23 @@ static pubsub_err settle(pubsub_client *client, pubsub_subscription *sub, pubsub
     }
     atomic_store_explicit(&message->verdict, (unsigned char)verdict, memory_order_relaxed);
     outstanding_remove(client, sub, message);
-    pubsub__settle_locked(client, message);
+    hand_over(client, message);
     return PUBSUB_OK;
 }
 
 pubsub_err pubsub_message_ack(pubsub_message *message)
 {
     return message == NULL ? PUBSUB_EINVAL : pubsub_message_ack_batch(&message, 1);
+}
+
+/* Leave a client and wake it: without the lock, which its I/O thread takes at once. Until then it must
+ * not go away with the last message of it. */
+static void unlock_and_wake(pubsub_client *client)
+{
+    atomic_fetch_add_explicit(&client->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&client->lock);
+    pubsub__wake(client);
+    pubsub__client_unref(client);
 }
 
 pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, size_t count)
@@ -83,7 +98,7 @@ pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, size_t coun
         pubsub_client *client = sub->client;
         if (locked == NULL || client != locked) {
             if (locked != NULL) {
-                pthread_mutex_unlock(&locked->lock);
+                unlock_and_wake(locked);
             }
             if (pubsub__client_forked(client)) {
                 return PUBSUB_ESTATE;
@@ -96,7 +111,7 @@ pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, size_t coun
         rc = rc == PUBSUB_OK && matters ? one : rc;
     }
     if (locked != NULL) {
-        pthread_mutex_unlock(&locked->lock);
+        unlock_and_wake(locked);
     }
     return rc;
 }
@@ -119,6 +134,7 @@ pubsub_err pubsub_message_nack(pubsub_message *message, pubsub_duration_ms delay
     if (rc == PUBSUB_OK) {
         message->reason = copy;
         copy = NULL;
+        pubsub__wake(client);
     }
     pthread_mutex_unlock(&client->lock);
     pubsub__free(copy);

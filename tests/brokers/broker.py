@@ -20,10 +20,12 @@ import time
 
 sys.dont_write_bytecode = True  # leaves nothing in the tree
 import amqplib
+import couchdb
 import kafka
 import kinds
 import mosquitto
 import ports
+import pouchdb
 import probe
 import process
 import rabbitmq
@@ -31,8 +33,9 @@ import redis
 from process import die
 
 KINDS = {kind.name: kind for kind in (mosquitto.Mosquitto(), redis.Redis(), rabbitmq.Rabbitmq(),
-                                      kafka.Kafka())}
-DOWNLOADS = {"kafka": (kafka.fetch, kafka.jars), "amqplib": (amqplib.fetch, amqplib.modules)}
+                                      kafka.Kafka(), couchdb.Couchdb3(), couchdb.Pouchdb())}
+DOWNLOADS = {"kafka": (kafka.fetch, kafka.jars), "amqplib": (amqplib.fetch, amqplib.modules),
+             "pouchdb": (pouchdb.fetch, pouchdb.modules)}
 STATE = "state.json"
 TAKEN = re.compile(r"address already in use|eaddrinuse|address in use", re.I)
 

@@ -100,7 +100,7 @@ class Instance:
 
 
 class Kind:
-    """The base of the four kinds. grace: seconds a broker gets to end by itself."""
+    """The base of the kinds. grace: seconds a broker gets to end by itself."""
     name = ""
     variants = {}
     grace = 10

@@ -28,7 +28,17 @@ RULES = {
     # The one table of topics and routing keys is in core/topic.
     "adapters/amqp": (["base/", "topic/container.h"], SPI),
     "cli": (["base/"], API),
-    "bridge": (["base/"], API),
+    # The bridge's own folders, from the bottom up.
+    "bridge/include": ([], API),
+    "bridge/json": (["base/"], API),
+    "bridge/host": (["base/"], API),
+    "bridge/http": (["base/", "host/"], API),
+    "bridge/connectors": (["base/", "connectors/", "host/", "http/", "json/"], API),
+    "bridge/config": (["base/", "connectors/", "json/"], API),
+    "bridge/engine": (["base/", "config/", "connectors/", "host/", "json/"], API),
+    "bridge/ops": (["base/", "config/", "engine/", "host/", "http/", "json/"], API),
+    "bridge": (["base/", "config/", "connectors/", "engine/", "host/", "http/", "json/", "ops/"],
+               API),
     "benchmarks": (["base/"], API),
     # These two measure a part by itself, so they see it.
     "benchmarks/micro": (["base/", "message/", "options/", "topic/", "url/"], SPI),
@@ -37,18 +47,20 @@ RULES = {
 }
 # A foreign library's header appears in the folders named here and nowhere else.
 FOREIGN = {
-    "uv.h": ["core/client", "core/transport", "bridge", "benchmarks", "tests"],
+    "uv.h": ["core/client", "core/transport", "bridge/host", "bridge/http", "benchmarks", "tests"],
     "jansson.h": ["cli", "bridge", "benchmarks", "tests"],
-    "yaml.h": ["bridge", "tests"],
+    "yaml.h": ["bridge/config", "tests"],
+    "curl/": ["bridge/http", "benchmarks", "tests"],
+    "libwebsockets.h": ["bridge/http", "tests"],
     "cmocka.h": ["tests"],
-    "openssl/": ["core/transport", "tests"],
+    "openssl/": ["core/transport", "bridge/connectors", "benchmarks/bridge", "tests"],
     "librdkafka/": ["adapters/kafka", "benchmarks", "tests/interop"],
     "MQTTAsync.h": ["adapters/mqtt", "benchmarks", "tests/interop"],
     "MQTTClient.h": ["adapters/mqtt", "benchmarks", "tests/interop"],
     "hiredis/": ["adapters/redis", "benchmarks", "tests/interop"],
     "amqp": ["adapters/amqp", "benchmarks", "tests/interop"],
 }
-ROOTS = ("core", "adapters", "bridge", "cli", "benchmarks", "tests")  # -I of the builds
+ROOTS = ("core", "adapters", "bridge", "bridge/include", "cli", "benchmarks", "tests")  # -I of the builds
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
 
 

@@ -15,8 +15,9 @@
 
 typedef struct kit_broker kit_broker;
 
-/* Start one and wait until it is ready. kind: "mosquitto", "redis", "rabbitmq", "kafka"; variants:
- * "auth,tls", NULL = stock. Skips or fails the test when that does not work. */
+/* Start one and wait until it is ready. kind: "mosquitto", "redis", "rabbitmq", "kafka",
+ * "couchdb3", "pouchdb"; variants: "auth,tls", NULL = stock. Skips or fails the test when that does not
+ * work. */
 kit_broker *kit_broker_start(const char *kind, const char *variants);
 /* The same with lines for its configuration file, ended by NULL, that win over ours. */
 kit_broker *kit_broker_start_with(const char *kind, const char *variants,

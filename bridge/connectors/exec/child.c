@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pipe2, posix_spawn_file_actions_addchdir_np, syscall */
+#endif
+#include "connectors/exec/child.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    READ_AT_ONCE = 64 * 1024,
+    COMPLAINT_MAX = 2048,
+    LOOK_MS = 50, /* for its end, where the kernel does not tell */
+};
+
+struct exec_child {
+    pubsub_host *host;
+    exec_child_events events;
+    void *ctx;
+    pid_t pid;
+    int end_fd; /* readable once it has ended; -1 = looked at from time to time */
+    int in_fd;
+    int out_fd; /* -1 = at its end */
+    int err_fd;
+    pubsub_host_watch *end_watch;
+    pubsub_host_watch *out_watch;
+    pubsub_host_watch *err_watch;
+    pubsub_host_timer *look;
+    pubsub_host_timer *kill;
+    pubsub__buf out;
+    pubsub__buf complaint;
+    int status;
+    size_t out_left; /* once it has ended: what is in the pipes is read, and no more */
+    size_t err_left;
+    bool ended;    /* the process */
+    bool waiting;  /* for resume */
+    bool offering; /* inside on_output, which may stop it */
+    bool stopping; /* output goes nowhere */
+};
+
+static void complain(exec_child *child);
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+static void close_fd(pubsub_host *host, pubsub_host_watch **watch, int *fd)
+{
+    if (*watch != NULL) {
+        host->watch_free(*watch);
+        *watch = NULL;
+    }
+    if (*fd >= 0) {
+        (void)close(*fd);
+        *fd = -1;
+    }
+}
+
+static void child_free(exec_child *child)
+{
+    pubsub_host *host = child->host;
+    pubsub_host_watch *none = NULL;
+    close_fd(host, &child->end_watch, &child->end_fd);
+    close_fd(host, &child->out_watch, &child->out_fd);
+    close_fd(host, &child->err_watch, &child->err_fd);
+    close_fd(host, &none, &child->in_fd);
+    host->timer_free(child->look);
+    host->timer_free(child->kill);
+    pubsub__buf_fini(&child->out);
+    pubsub__buf_fini(&child->complaint);
+    pubsub__free(child);
+}
+
+static void over_when_all_is_read(exec_child *child)
+{
+    exec_child_events events = child->events;
+    void *ctx = child->ctx;
+    int status = child->status;
+    if (child->ended && child->err_fd < 0 && child->out_fd < 0 && !child->waiting &&
+        !child->offering) {
+        child_free(child);
+        events.on_end(ctx, status);
+    }
+}
+
+static size_t in_pipe(int fd)
+{
+    int count = 0;
+    return fd >= 0 && ioctl(fd, FIONREAD, &count) == 0 && count > 0 ? (size_t)count : 0;
+}
+
+/* Whoever left the group may hold the pipes open for as long as it likes: it is not waited for. */
+static void close_what_is_empty(exec_child *child)
+{
+    if (child->out_left == 0) {
+        close_fd(child->host, &child->out_watch, &child->out_fd);
+    }
+    if (child->err_left == 0) {
+        complain(child);
+        close_fd(child->host, &child->err_watch, &child->err_fd);
+    }
+}
+
+/* The group is swept before its leader is reaped: its number cannot be another's until then. */
+static void look_for_end(void *ctx)
+{
+    exec_child *child = ctx;
+    siginfo_t info;
+    memset(&info, 0, sizeof(info));
+    if (child->ended) {
+        return;
+    }
+    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid == 0) {
+        if (child->end_fd < 0) {
+            child->host->timer_start(child->look, LOOK_MS);
+        }
+        return;
+    }
+    (void)kill(-child->pid, SIGKILL);
+    while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR) {
+    }
+    child->ended = true;
+    child->host->timer_stop(child->kill);
+    close_fd(child->host, &child->end_watch, &child->end_fd);
+    child->out_left = in_pipe(child->out_fd);
+    child->err_left = in_pipe(child->err_fd);
+    close_what_is_empty(child);
+    over_when_all_is_read(child);
+}
+
+static void on_end_fd(void *ctx, uint32_t bits)
+{
+    (void)bits;
+    look_for_end(ctx);
+}
+
+static void kill_now(void *ctx)
+{
+    exec_child *child = ctx;
+    if (!child->ended) {
+        (void)kill(-child->pid, SIGKILL);
+    }
+}
+
+/* ---- output -------------------------------------------------------------------------------- */
+
+static void offer(exec_child *child)
+{
+    size_t taken = child->out.len;
+    if (child->offering) {
+        return;
+    }
+    if (!child->stopping && child->out.len > 0) {
+        child->offering = true;
+        taken = child->events.on_output(child->ctx, child->out.data, child->out.len);
+        child->offering = false;
+    }
+    taken = child->stopping ? child->out.len : taken;
+    pubsub__buf_drop(&child->out, taken < child->out.len ? taken : child->out.len);
+}
+
+static void on_out(void *ctx, uint32_t bits)
+{
+    exec_child *child = ctx;
+    size_t room = child->out.max - child->out.len;
+    ssize_t got = 0;
+    (void)bits;
+    if (room == 0 || pubsub__buf_reserve(&child->out, room < READ_AT_ONCE ? room : READ_AT_ONCE) !=
+                         PUBSUB__BUF_OK) {
+        child->waiting = true; /* nothing more fits until some is taken */
+        child->host->watch_set(child->out_watch, 0);
+        return;
+    }
+    got = read(child->out_fd, child->out.data + child->out.len,
+               room < READ_AT_ONCE ? room : READ_AT_ONCE);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (got <= 0) {
+        close_fd(child->host, &child->out_watch, &child->out_fd);
+        over_when_all_is_read(child);
+        return;
+    }
+    child->out.len += (size_t)got;
+    child->out.data[child->out.len] = '\0';
+    offer(child);
+    if (child->ended) {
+        child->out_left -= (size_t)got < child->out_left ? (size_t)got : child->out_left;
+        close_what_is_empty(child);
+        over_when_all_is_read(child);
+    }
+}
+
+void exec_child_pause(exec_child *child)
+{
+    child->waiting = true;
+    if (child->out_watch != NULL) {
+        child->host->watch_set(child->out_watch, 0);
+    }
+}
+
+void exec_child_resume(exec_child *child)
+{
+    child->waiting = false;
+    offer(child);
+    if (child->out_fd >= 0) {
+        child->host->watch_set(child->out_watch, child->waiting ? 0 : PUBSUB_HOST_READ);
+    } else {
+        over_when_all_is_read(child);
+    }
+}
+
+static void complain(exec_child *child)
+{
+    if (child->complaint.len > 0) {
+        pubsub__text_oneline(child->complaint.data);
+        child->events.on_complaint(child->ctx, child->complaint.data);
+    }
+    pubsub__buf_reset(&child->complaint);
+}
+
+static void on_err(void *ctx, uint32_t bits)
+{
+    exec_child *child = ctx;
+    char data[4096];
+    ssize_t got = read(child->err_fd, data, sizeof(data));
+    (void)bits;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    for (ssize_t i = 0; i < got; i++) {
+        if (data[i] == '\n') {
+            complain(child);
+        } else if (data[i] != '\0') {
+            (void)pubsub__buf_add_byte(&child->complaint, data[i]); /* longer lines are cut */
+        }
+    }
+    if (got <= 0) {
+        complain(child);
+        close_fd(child->host, &child->err_watch, &child->err_fd);
+        over_when_all_is_read(child);
+    } else if (child->ended) {
+        child->err_left -= (size_t)got < child->err_left ? (size_t)got : child->err_left;
+        close_what_is_empty(child);
+        over_when_all_is_read(child);
+    }
+}
+
+void exec_child_stop(exec_child *child, pubsub_duration_ms patience)
+{
+    child->stopping = true;
+    if (!child->ended) {
+        (void)kill(-child->pid, patience > 0 ? SIGTERM : SIGKILL);
+        (void)kill(-child->pid, SIGCONT); /* a stopped one could not hear it */
+        child->host->timer_start(child->kill, patience);
+    }
+    exec_child_resume(child);
+}
+
+/* ---- the beginning ------------------------------------------------------------------------- */
+
+static int spawn(pid_t *pid, const exec_child_options *options, const int *fds)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    sigset_t all;
+    int code = 0;
+    (void)sigemptyset(&none);
+    (void)sigfillset(&all);
+    if (posix_spawn_file_actions_init(&actions) != 0) {
+        return ENOMEM;
+    }
+    if (posix_spawnattr_init(&attr) != 0) {
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return ENOMEM;
+    }
+    for (int i = 0; i < 3 && code == 0; i++) {
+        code = posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+    }
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
+    if (code == 0) {
+        /* Libraries open descriptors that they do not mark. */
+        code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    }
+#endif
+    if (code == 0 && options->dir != NULL) {
+        code = posix_spawn_file_actions_addchdir_np(&actions, options->dir);
+    }
+    /* What this process ignores or holds back is not the program's business. */
+    (void)posix_spawnattr_setsigmask(&attr, &none);
+    (void)posix_spawnattr_setsigdefault(&attr, &all);
+    (void)posix_spawnattr_setpgroup(&attr, 0);
+    (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                              POSIX_SPAWN_SETSIGDEF);
+    if (code == 0) {
+        code = posix_spawnp(pid, options->argv[0], &actions, &attr, options->argv, options->env);
+    }
+    (void)posix_spawnattr_destroy(&attr);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return code;
+}
+
+static void close_all(int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+}
+
+/* fds: 0-2 the program's ends, 3-5 ours. */
+static int open_pipes(int *fds)
+{
+    for (int i = 0; i < 3; i++) {
+        int ends[2] = {-1, -1};
+        if (pipe2(ends, O_CLOEXEC) != 0) {
+            return errno;
+        }
+        fds[i] = i == 0 ? ends[0] : ends[1];
+        fds[i + 3] = i == 0 ? ends[1] : ends[0];
+        (void)fcntl(fds[i + 3], F_SETFL, O_NONBLOCK);
+    }
+    return 0;
+}
+
+static bool watch_child(exec_child *child)
+{
+    pubsub_host *host = child->host;
+#ifdef SYS_pidfd_open
+    child->end_fd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+#endif
+    if (child->end_fd >= 0) {
+        (void)fcntl(child->end_fd, F_SETFD, FD_CLOEXEC);
+        child->end_watch = host->watch_new(host, child->end_fd, on_end_fd, child);
+    }
+    child->out_watch = host->watch_new(host, child->out_fd, on_out, child);
+    child->err_watch = host->watch_new(host, child->err_fd, on_err, child);
+    if (child->out_watch == NULL || child->err_watch == NULL) {
+        return false;
+    }
+    host->watch_set(child->out_watch, PUBSUB_HOST_READ);
+    host->watch_set(child->err_watch, PUBSUB_HOST_READ);
+    if (child->end_watch != NULL) {
+        host->watch_set(child->end_watch, PUBSUB_HOST_READ);
+    } else {
+        pubsub_host_watch *none = NULL;
+        close_fd(host, &none, &child->end_fd);
+        host->timer_start(child->look, LOOK_MS);
+    }
+    return true;
+}
+
+exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,
+                           const exec_child_events *events, void *ctx, pubsub_error *err)
+{
+    int fds[6] = {-1, -1, -1, -1, -1, -1};
+    int code = 0;
+    exec_child *child = pubsub__calloc(1, sizeof(*child));
+    if (child == NULL) {
+        (void)pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
+        return NULL;
+    }
+    child->host = host;
+    child->events = *events;
+    child->ctx = ctx;
+    child->end_fd = child->in_fd = child->out_fd = child->err_fd = -1;
+    pubsub__buf_init(&child->out, options->max_line + READ_AT_ONCE);
+    pubsub__buf_init(&child->complaint, COMPLAINT_MAX);
+    child->look = host->timer_new(host, look_for_end, child);
+    child->kill = host->timer_new(host, kill_now, child);
+    code = child->look == NULL || child->kill == NULL ? ENOMEM : open_pipes(fds);
+    if (code == 0) {
+        code = spawn(&child->pid, options, fds);
+    }
+    close_all(fds, 3);
+    child->in_fd = fds[3];
+    child->out_fd = fds[4];
+    child->err_fd = fds[5];
+    if (code != 0) {
+        (void)pubsub_error_set_errno(err, PUBSUB_ESYSTEM, code, "cannot start %s",
+                                     options->argv[0]);
+        child_free(child);
+        return NULL;
+    }
+    if (!watch_child(child)) {
+        (void)kill(-child->pid, SIGKILL);
+        (void)waitpid(child->pid, NULL, 0);
+        (void)pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
+        child_free(child);
+        return NULL;
+    }
+    return child;
+}

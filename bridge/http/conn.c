@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/alloc.h"
+#include "http/server_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One connection: a head, a body, an answer, and again. Nothing here frees a connection but the link's
+ * end and the timer, so that a handler may do what it likes in its calls. */
+
+enum {
+    OUT_MAX = 32 * 1024 * 1024,
+    OUT_KEEP = 64 * 1024, /* a bigger buffer is given back once it is empty */
+    LINGER_MS = 1000,
+    LINGER_BYTES = 1024 * 1024,
+};
+
+static void set_timer(server_conn *conn, pubsub_duration_ms ms)
+{
+    conn->listener->host->timer_start(conn->timer, ms);
+}
+
+static void stop_timer(server_conn *conn)
+{
+    conn->listener->host->timer_stop(conn->timer);
+}
+
+static bool has_unsent(const server_conn *conn)
+{
+    return conn->unsent || conn->out_sent < conn->out.len;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void request_gone(server_conn *conn)
+{
+    bridge_request *request = conn->request;
+    if (request != NULL) {
+        conn->request = NULL;
+        request->mount->options.on_gone(request->mount->options.ctx, request);
+        server_request_free(request);
+    }
+}
+
+void server_conn_free(server_conn *conn)
+{
+    server_listener *listener = conn->listener;
+    request_gone(conn);
+    if (conn->link != NULL) {
+        bridge_link_close(conn->link);
+    }
+    listener->host->timer_free(conn->timer);
+    if (conn->next != NULL) {
+        conn->next->prev = conn->prev;
+    }
+    if (conn->prev != NULL) {
+        conn->prev->next = conn->next;
+    } else {
+        listener->conns = conn->next;
+    }
+    listener->conn_count--;
+    pubsub__buf_fini(&conn->in);
+    pubsub__buf_fini(&conn->out);
+    pubsub__free(conn);
+    server_conn_count_changed(listener);
+}
+
+void server_conn_broken(server_conn *conn)
+{
+    conn->broken = true;
+    conn->closing = true;
+    set_timer(conn, 0);
+}
+
+static void on_timer(void *ctx)
+{
+    server_conn *conn = ctx;
+    bool is_reading = conn->state == CONN_HEAD || conn->state == CONN_BODY;
+    if (conn->broken || has_unsent(conn) || !is_reading ||
+        (conn->state == CONN_HEAD && !conn->timing)) {
+        server_conn_free(conn);
+        return;
+    }
+    server_conn_fail(
+        conn, 408, conn->state == CONN_HEAD ? "the head took too long" : "the body took too long");
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+void server_conn_send(server_conn *conn)
+{
+    if (conn->broken) {
+        return;
+    }
+    set_timer(conn, conn->listener->limits.idle);
+    bridge_link_want_write(conn->link);
+}
+
+static void all_sent(server_conn *conn)
+{
+    pubsub__buf_reset(&conn->out);
+    conn->out_sent = 0;
+    if (conn->out.cap > OUT_KEEP) {
+        pubsub__buf_fini(&conn->out);
+        pubsub__buf_init(&conn->out, OUT_MAX);
+    }
+    if (conn->closing) {
+        conn->state = CONN_LINGER;
+        bridge_link_end(conn->link);
+        bridge_link_read(conn->link, true);
+        set_timer(conn, LINGER_MS);
+        return;
+    }
+    stop_timer(conn);
+    if (conn->state == CONN_HEAD) {
+        set_timer(conn, conn->listener->limits.idle);
+    } else if (conn->state == CONN_BODY && !conn->request->paused) {
+        set_timer(conn, conn->listener->limits.body); /* behind a "100 Continue" */
+    }
+    server_conn_run(conn);
+}
+
+static void on_writable(void *ctx)
+{
+    server_conn *conn = ctx;
+    size_t piece = conn->out.len - conn->out_sent;
+    int sent = 1;
+    if (conn->broken || conn->state == CONN_LINGER) {
+        return;
+    }
+    conn->unsent = false;
+    if (piece > 0) {
+        piece = piece < BRIDGE_LINK_PIECE ? piece : BRIDGE_LINK_PIECE;
+        sent = bridge_link_write(conn->link, conn->out.data + conn->out_sent, piece);
+        if (sent < 0) {
+            server_conn_broken(conn);
+            return;
+        }
+        conn->out_sent += piece;
+        conn->unsent = sent == 0;
+        set_timer(conn, conn->listener->limits.idle);
+    }
+    if (conn->out_sent < conn->out.len) {
+        bridge_link_want_write(conn->link);
+    } else if (!conn->unsent) {
+        all_sent(conn);
+    }
+}
+
+void server_conn_fail(server_conn *conn, int status, const char *text)
+{
+    char body[160];
+    bool is_begun = conn->request != NULL && conn->request->begun;
+    conn->closing = true;
+    request_gone(conn);
+    conn->state = CONN_ANSWER;
+    (void)snprintf(body, sizeof(body), "%s\n", text);
+    if (is_begun) {
+        server_conn_broken(conn); /* in the middle of an answer nothing else can be said */
+        return;
+    }
+    if (!server_put_head(conn, status,
+                         status == 503
+                             ? "Content-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
+                             : "Content-Type: text/plain; charset=utf-8\r\n",
+                         (int64_t)strlen(body), false, false) ||
+        pubsub__buf_add_text(&conn->out, body) != PUBSUB__BUF_OK) {
+        server_conn_broken(conn);
+        return;
+    }
+    server_conn_send(conn);
+}
+
+void server_conn_answered(server_conn *conn)
+{
+    bridge_request *request = conn->request;
+    conn->request = NULL;
+    if (!request->complete || !request->head.keep_alive || conn->listener->closing) {
+        conn->closing = true;
+    }
+    conn->state = conn->closing ? CONN_ANSWER : CONN_HEAD;
+    conn->timing = false;
+    conn->head_seen = 0;
+    server_request_free(request);
+    server_conn_send(conn);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static void begin_request(server_conn *conn, size_t len)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    bridge_request *request = pubsub__calloc(1, sizeof(*request) + len);
+    const char *why = "";
+    pubsub_bytes head = {NULL, len};
+    int status = 0;
+    if (request == NULL) {
+        server_conn_broken(conn);
+        return;
+    }
+    memcpy(request->bytes, conn->in.data, len);
+    pubsub__buf_drop(&conn->in, len);
+    stop_timer(conn);
+    head.data = request->bytes;
+    request->conn = conn;
+    status = bridge_head_parse(&request->head, head, &why);
+    request->mount = status == 0 ? server_mount_find(conn->listener, request->head.path) : NULL;
+    if (status == 0 && request->mount == NULL) {
+        status = 404;
+        why = "nothing is here";
+    } else if (status == 0 && request->mount->ending) {
+        status = 503;
+        why = "going down";
+    } else if (status == 0 && request->head.length > (int64_t)request->mount->options.max_body) {
+        status = 413;
+        why = "the body is too big";
+    }
+    if (status != 0) {
+        pubsub__free(request);
+        server_conn_fail(conn, status, why);
+        return;
+    }
+    request->mount->open++;
+    request->complete = !request->head.chunked && request->head.length <= 0;
+    conn->request = request;
+    conn->state = CONN_BODY;
+    request->mount->options.on_head(request->mount->options.ctx, request);
+    if (conn->request != request || conn->closing || conn->broken) {
+        return;
+    }
+    if (request->head.expects && conn->in.len == 0 &&
+        (request->head.chunked || request->head.length > 0)) {
+        if (pubsub__buf_add(&conn->out, go_on, sizeof(go_on) - 1) != PUBSUB__BUF_OK) {
+            server_conn_broken(conn);
+            return;
+        }
+        server_conn_send(conn);
+        return;
+    }
+    if (!request->paused) {
+        set_timer(conn, conn->listener->limits.body);
+    }
+}
+
+/* True: something was done, look again. */
+static bool run_head(server_conn *conn)
+{
+    size_t limit = conn->listener->limits.head_bytes;
+    size_t end = 0;
+    size_t skip = 0;
+    if (has_unsent(conn)) {
+        return false; /* the next request is looked at once this one's answer is read */
+    }
+    while (conn->head_seen == 0 && skip < conn->in.len &&
+           (conn->in.data[skip] == '\r' || conn->in.data[skip] == '\n')) {
+        skip++;
+    }
+    pubsub__buf_drop(&conn->in, skip);
+    if (conn->in.len == 0) {
+        return false;
+    }
+    if (conn->in.data[0] < '!' || conn->in.data[0] > 'z') {
+        server_conn_fail(conn, 400, "this is no HTTP request"); /* a TLS hello, for one */
+        return false;
+    }
+    end = bridge_head_end(conn->in.data, conn->in.len, &conn->head_seen);
+    if (end > limit || (end == 0 && conn->in.len >= limit)) {
+        server_conn_fail(conn, 431, "the head is too long");
+        return false;
+    }
+    if (end > 0) {
+        begin_request(conn, end);
+        return true;
+    }
+    if (!conn->timing) {
+        conn->timing = true;
+        set_timer(conn, conn->listener->limits.head);
+    }
+    return false;
+}
+
+static void body_complete(server_conn *conn)
+{
+    bridge_request *request = conn->request;
+    stop_timer(conn);
+    request->complete = true;
+    conn->state = CONN_ANSWER;
+    if (has_unsent(conn)) {
+        server_conn_send(conn); /* an answer in pieces has begun: its time goes on */
+    }
+    request->mount->options.on_end(request->mount->options.ctx, request);
+}
+
+static bool give_piece(server_conn *conn, pubsub_bytes piece)
+{
+    bridge_request *request = conn->request;
+    bridge_mount *mount = request->mount;
+    request->body += (int64_t)piece.len;
+    if (request->body > (int64_t)mount->options.max_body) {
+        server_conn_fail(conn, 413, "the body is too big");
+        return false;
+    }
+    mount->options.on_body(mount->options.ctx, request, piece);
+    return conn->request == request;
+}
+
+/* The bytes stay where they are during the calls; what was used is dropped behind them. */
+static bool run_body(server_conn *conn)
+{
+    bridge_request *request = conn->request;
+    pubsub_bytes rest = {conn->in.data, conn->in.len};
+    pubsub_bytes piece = {NULL, 0};
+    bool is_end = false;
+    bool stands = true;
+    if (request->paused) {
+        return false;
+    }
+    if (!request->head.chunked) {
+        int64_t left = (request->head.length > 0 ? request->head.length : 0) - request->body;
+        piece.data = rest.data;
+        piece.len = left < (int64_t)rest.len ? (size_t)left : rest.len;
+        rest.len -= piece.len;
+        is_end = left == (int64_t)piece.len;
+    } else {
+        bridge_chunk_result result = bridge_chunks_take(&request->chunks, &rest, &piece);
+        is_end = result == BRIDGE_CHUNK_END;
+        if (result == BRIDGE_CHUNK_BAD) {
+            server_conn_fail(conn, 400, "the chunks of the body are broken");
+            return false;
+        }
+    }
+    if (piece.len > 0) {
+        stands = give_piece(conn, piece);
+    }
+    size_t used = conn->in.len - rest.len;
+    pubsub__buf_drop(&conn->in, used);
+    if (stands && is_end) {
+        body_complete(conn);
+    }
+    return used > 0 || is_end;
+}
+
+void server_conn_run(server_conn *conn)
+{
+    bool again = true;
+    if (conn->running) {
+        return;
+    }
+    conn->running = true;
+    while (again && !conn->closing && !conn->broken) {
+        if (conn->state == CONN_HEAD) {
+            again = run_head(conn);
+        } else if (conn->state == CONN_BODY) {
+            again = run_body(conn);
+        } else {
+            again = false;
+        }
+    }
+    conn->running = false;
+    /* One reading more than a head must fit, for what is sent ahead of its turn. */
+    bridge_link_read(conn->link, conn->closing || conn->in.len < conn->listener->limits.head_bytes);
+}
+
+static void on_bytes(void *ctx, const void *data, size_t len)
+{
+    server_conn *conn = ctx;
+    if (conn->state == CONN_LINGER || conn->closing) {
+        conn->lingered += len;
+        if (conn->lingered > LINGER_BYTES) {
+            server_conn_broken(conn);
+        }
+        return;
+    }
+    if (pubsub__buf_add(&conn->in, data, len) != PUBSUB__BUF_OK) {
+        server_conn_broken(conn);
+        return;
+    }
+    server_conn_run(conn);
+}
+
+static void on_closed(void *ctx)
+{
+    server_conn *conn = ctx;
+    conn->link = NULL;
+    server_conn_free(conn);
+}
+
+/* ---- new ----------------------------------------------------------------------------------- */
+
+void server_conn_new(server_listener *listener, int fd, const struct in6_addr *address,
+                     const char *peer)
+{
+    static const bridge_link_events events = {on_bytes, on_writable, on_closed};
+    server_conn *conn = pubsub__calloc(1, sizeof(*conn));
+    bridge_link *link = bridge_link_new(listener->port, fd, &events, conn);
+    if (conn == NULL || link == NULL ||
+        (conn->timer = listener->host->timer_new(listener->host, on_timer, conn)) == NULL) {
+        if (link != NULL) {
+            bridge_link_close(link);
+        }
+        pubsub__free(conn);
+        return;
+    }
+    conn->listener = listener;
+    conn->link = link;
+    conn->address = *address;
+    (void)snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
+    pubsub__buf_init(&conn->in, listener->limits.head_bytes + BRIDGE_LINK_PIECE);
+    pubsub__buf_init(&conn->out, OUT_MAX);
+    conn->next = listener->conns;
+    if (conn->next != NULL) {
+        conn->next->prev = conn;
+    }
+    listener->conns = conn;
+    listener->conn_count++;
+    set_timer(conn, listener->limits.head);
+}
