@@ -19,13 +19,12 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True  # leaves nothing in the tree
-import amqplib
 import couchdb
 import kafka
 import kinds
 import mosquitto
+import npm
 import ports
-import pouchdb
 import probe
 import process
 import rabbitmq
@@ -34,8 +33,8 @@ from process import die
 
 KINDS = {kind.name: kind for kind in (mosquitto.Mosquitto(), redis.Redis(), rabbitmq.Rabbitmq(),
                                       kafka.Kafka(), couchdb.Couchdb3(), couchdb.Pouchdb())}
-DOWNLOADS = {"kafka": (kafka.fetch, kafka.jars), "amqplib": (amqplib.fetch, amqplib.modules),
-             "pouchdb": (pouchdb.fetch, pouchdb.modules)}
+DOWNLOADS = {"kafka": (kafka.fetch, kafka.jars), "amqplib": (npm.AMQPLIB.fetch, npm.AMQPLIB.modules),
+             "pouchdb": (npm.POUCHDB.fetch, npm.POUCHDB.modules)}
 STATE = "state.json"
 TAKEN = re.compile(r"address already in use|eaddrinuse|address in use", re.I)
 

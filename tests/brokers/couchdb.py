@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 
 import kinds
-import pouchdb
+import npm
 import probe
 
 SERVERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "servers")
@@ -61,7 +61,7 @@ class Pouchdb(kinds.Kind):
     def missing(self):
         if shutil.which("node") is None:
             return "node is not installed (package nodejs)"
-        if pouchdb.modules() is None and os.environ.get("PUBSUB_TEST_REQUIRE_BROKERS") != "1":
+        if npm.POUCHDB.modules() is None and os.environ.get("PUBSUB_TEST_REQUIRE_BROKERS") != "1":
             return "pouchdb-server is not in the cache: tests/brokers/broker.py fetch pouchdb"
         return None
 
@@ -69,7 +69,7 @@ class Pouchdb(kinds.Kind):
         return ["plain"]
 
     def configure(self, instance):
-        modules = pouchdb.fetch(lambda text: print(text, file=sys.stderr))
+        modules = npm.POUCHDB.fetch(lambda text: print(text, file=sys.stderr))
         port = instance.port("plain")
         instance.url("plain", f"http://127.0.0.1:{port}")
         instance.node("pouchdb", [
