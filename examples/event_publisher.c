@@ -81,6 +81,7 @@ static void on_alive(pubsub_emitter *emitter, pubsub_bytes model)
 static void on_signal(int number)
 {
     (void)number;
+    /* NOLINTNEXTLINE(bugprone-signal-handler): its header says that it may be called here */
     pubsub_host_stop(running);
 }
 
@@ -102,10 +103,12 @@ static pubsub_err open_source(publisher *self, pubsub_host *host, const char *ur
                                   .models = models,
                                   .model_count = 1,
                                   .in_flight = 1000};
-    pubsub_err result = PUBSUB_OK;
     self->connector = pubsub_connector_find("couchdb");
-    result = pubsub_settings_new(self->connector, names, texts, texts[1] != NULL ? 3 : 1, &values,
-                                 &init.setting_count, err);
+    if (self->connector == NULL) {
+        return pubsub_error_set(err, PUBSUB_ENOTFOUND, "this library has no connector for CouchDB");
+    }
+    pubsub_err result = pubsub_settings_new(self->connector, names, texts, texts[1] != NULL ? 3 : 1,
+                                            &values, &init.setting_count, err);
     if (result == PUBSUB_OK) {
         init.settings = values;
         result = self->connector->initialize(&self->source, &init, err);

@@ -278,17 +278,15 @@ void bridge_pipe_report(bridge_flight *flight, const pubsub_report *report)
     pubsub_error unknown = PUBSUB_ERROR_INIT;
     unknown.code = PUBSUB_EREJECTED;
     const pubsub_error *error = report->error != NULL ? report->error : &unknown;
+    bool expired = report->outcome == PUBSUB_DROPPED;
+    bool final = error->code == PUBSUB_ENOTSUP || bridge_target_failed(pipe->init.target);
     if (report->outcome == PUBSUB_ACCEPTED) {
         accepted(pipe, flight);
-    } else if (report->outcome == PUBSUB_DROPPED) { /* it has expired here */
-        bridge_pipe_refuse(flight, error);
-    } else if (error->code == PUBSUB_ENOTSUP || bridge_target_failed(pipe->init.target)) {
-        leave_open(pipe, flight, error);
-    } else if (may_come_again(pipe, error)) {
+    } else if (!expired && !final && may_come_again(pipe, error)) {
         pipe->counts.retried++;
         bridge_pipe_trouble(pipe, flight->model_name, error);
         bridge_target_retry(flight);
-    } else if (report->outcome == PUBSUB_REJECTED) {
+    } else if (expired || (!final && report->outcome == PUBSUB_REJECTED)) {
         bridge_pipe_refuse(flight, error);
     } else {
         leave_open(pipe, flight, error);

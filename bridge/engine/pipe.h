@@ -164,7 +164,7 @@ uint64_t bridge_pipe_now(const bridge_pipe *pipe);
 
 /* emit.c */
 pubsub_err bridge_pipe_event(pubsub_emitter *emitter, const pubsub_source_event *event);
-void bridge_pipe_passed(pubsub_emitter *emitter, pubsub_bytes model, pubsub_bytes position);
+void bridge_pipe_passed(pubsub_emitter *emitter, pubsub_bytes name, pubsub_bytes position);
 bool bridge_pipe_room(const bridge_pipe *pipe, size_t bytes);
 
 /* finish.c */
@@ -176,7 +176,7 @@ void bridge_pipe_settle_flush(bridge_pipe *pipe);
 /* store.c */
 bridge_model *bridge_pipe_model(bridge_pipe *pipe, pubsub_bytes name, bool make);
 bridge_model *bridge_pipe_model_next(const bridge_pipe *pipe, const bridge_model *after);
-pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes model);
+pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name);
 void bridge_pipe_dirty(bridge_pipe *pipe, bridge_model *model);
 void bridge_pipe_store_now(bridge_pipe *pipe);
 void bridge_pipe_models_free(bridge_pipe *pipe);

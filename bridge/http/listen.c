@@ -166,7 +166,7 @@ static bool has_room(server_listener *listener, const struct in6_addr *address)
 static bool accept_one(server_socket *socket)
 {
     server_listener *listener = socket->listener;
-    struct sockaddr_storage from;
+    struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(from);
     struct in6_addr address;
     char peer[SERVER_PEER_MAX];

@@ -93,7 +93,7 @@ static bool skip_container(bridge_json_scan *scan)
             partner[depth++] = (unsigned char)(byte + 2); /* so it is for both kinds in ASCII */
             break;
         case CLOSE:
-            if (byte != partner[--depth]) { /* depth > 0: the first byte was a bracket */
+            if (depth == 0 || byte != partner[--depth]) {
                 return false;
             }
             if (depth == 0) {
@@ -216,6 +216,9 @@ static int token_byte(const char **at, const char *end, bool pointer)
 static bool name_is(pubsub_bytes name, const char *token, size_t len, bool pointer)
 {
     bool plain = !pointer || memchr(token, '~', len) == NULL;
+    if (name.len == 0) {
+        return len == 0;
+    }
     if (plain && memchr(name.data, '\\', name.len) == NULL) {
         return name.len == len && memcmp(name.data, token, len) == 0;
     }

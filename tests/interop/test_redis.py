@@ -108,11 +108,12 @@ class Streams(Redis):
 
     def test_a_group_that_others_made(self):
         self.cli("XADD", self.topic(), "*", "payload", "before")
-        self.cli("XGROUP", "CREATE", self.topic(), "workers", "0")
+        workers = self.name("workers")
+        self.cli("XGROUP", "CREATE", self.topic(), workers, "0")
         got = self.messages(self.start("sub", "-j", "-W", "%ds" % interop.DEADLINE, "-c", "1", "--group",
-                                       "workers", "--durable", "workers", self.topic()))
+                                       workers, "--durable", workers, self.topic()))
         self.assertEqual(got[0]["payload"], "before")
-        self.assertEqual(self.cli("XPENDING", self.topic(), "workers").split("\n")[0], "0")
+        self.assertEqual(self.cli("XPENDING", self.topic(), workers).split("\n")[0], "0")
 
     def test_announced_by_others(self):
         running = self.sub(self.topic("#"), count=1)

@@ -63,20 +63,20 @@ struct broker_self {
 
 /* messages.c */
 int broker_on_message(void *ctx, pubsub_message *message);
-void broker_resume(void *self);
-void broker_settled(void *self, const pubsub_settled *settled, size_t count);
+void broker_resume(void *ctx);
+void broker_settled(void *ctx, const pubsub_settled *settled, size_t count);
 void broker_drop_all(broker_self *self);
 
 /* follow.c */
-pubsub_err broker_start(void *self, pubsub_emitter *emitter, pubsub_error *err);
-void broker_stop(void *self, void (*done)(void *ctx), void *ctx);
+pubsub_err broker_start(void *ctx, pubsub_emitter *emitter, pubsub_error *err);
+void broker_stop(void *ctx, void (*done)(void *ctx), void *done_ctx);
 void broker_tell_state(broker_self *self, pubsub_source_state state);
 
 /* broker.c */
-void broker_fini(void *self);
+void broker_fini(void *ctx);
 
 /* check.c */
-void broker_check(void *self, void (*say)(void *ctx, const pubsub_error *finding),
-                  void (*done)(void *ctx), void *ctx);
+void broker_check(void *ctx, void (*say)(void *ctx, const pubsub_error *finding),
+                  void (*done)(void *ctx), void *done_ctx);
 
 #endif

@@ -176,9 +176,9 @@ static void fini(void *ctx)
 
 #define TABLE(name_, flags_, make_, settled_)                                                      \
     {                                                                                              \
-        .abi = PUBSUB_CONNECTOR_ABI, .size = sizeof(pubsub_connector), .name = name_,              \
-        .summary = "for tests", .flags = flags_, .initialize = make_, .start = start,              \
-        .resume = resume, .settled = settled_, .stop = stop, .fini = fini                          \
+        .abi = PUBSUB_CONNECTOR_ABI, .size = sizeof(pubsub_connector), .name = (name_),            \
+        .summary = "for tests", .flags = (flags_), .initialize = (make_), .start = start,          \
+        .resume = resume, .settled = (settled_), .stop = stop, .fini = fini                        \
     }
 const pubsub_connector scripted_replays =
     TABLE("replays", PUBSUB_CONNECTOR_REPLAYS, make_replays, NULL);
