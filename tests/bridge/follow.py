@@ -3,8 +3,8 @@
 goes on with what is appended. Its process id is in FILE.pid."""
 import json
 import os
+import select
 import sys
-import time
 
 path = sys.argv[1]
 after = int(os.environ.get("PUBSUB_POSITION") or 0)
@@ -18,7 +18,9 @@ with open(path, encoding="utf-8") as lines:
         line = lines.readline()
         if not line:
             sys.stdout.flush()
-            time.sleep(0.01)  # there is no end of the file to wait for
+            # A file's growth cannot be waited for; the end of the bridge can, whatever ended it.
+            if select.select([sys.stdin], [], [], 0.01)[0]:
+                break
             continue
         rest += line
         if rest.endswith("\n"):

@@ -108,7 +108,7 @@ class Streams(Redis):
 
     def test_a_group_that_others_made(self):
         self.cli("XADD", self.topic(), "*", "payload", "before")
-        workers = self.name("workers")
+        workers = "workers-%d" % os.getpid()
         self.cli("XGROUP", "CREATE", self.topic(), workers, "0")
         got = self.messages(self.start("sub", "-j", "-W", "%ds" % interop.DEADLINE, "-c", "1", "--group",
                                        workers, "--durable", workers, self.topic()))
