@@ -194,8 +194,10 @@ class Kafka(kinds.Kind):
         java, classes = shutil.which("java"), ["-cp", jars() + "/*", "-Djava.io.tmpdir=" + home]
         memory = "384m" if instance.has("nodes-3") else "512m"
         instance.node(f"kafka-{node}", [java, f"-Xmx{memory}"] + classes + ["kafka.Kafka", path])
+        # The first byte must not become "-", which the tool would take for an option.
+        number = b"p" + uuid.uuid4().bytes[1:]
         cluster = instance.state.setdefault(
-            "cluster", base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+            "cluster", base64.urlsafe_b64encode(number).decode().rstrip("="))
         return subprocess.Popen(
             [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"] + classes +
             ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", path],
