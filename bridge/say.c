@@ -97,6 +97,7 @@ void bridge_say_model(int level, const char *route, pubsub_bytes model, pubsub_b
     }
 }
 
+PUBSUB_PRINTF(3, 0)
 static void say_args(int level, const char *about, const char *format, va_list args)
 {
     char text[1024];
