@@ -46,7 +46,7 @@ echo "pkg-config"
 # shellcheck disable=SC2046 # flags are several words
 "$compiler" "$here/runner.c" -o "$work/runner" $(pkg-config --cflags --libs pubsub-connectors)
 object() {
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     "$compiler" -shared -fPIC "$here/ticker.c" -o "$work/$1.so" $(pkg-config --cflags --libs pubsub-connectors) $2
 }
 object good ""
