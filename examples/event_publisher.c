@@ -105,7 +105,8 @@ static pubsub_err open_source(publisher *self, pubsub_host *host, const char *ur
                                   .in_flight = 1000};
     self->connector = pubsub_connector_find("couchdb");
     if (self->connector == NULL) {
-        return pubsub_error_set(err, PUBSUB_ENOTFOUND, "this library has no connector for CouchDB");
+        (void)pubsub_error_set(err, PUBSUB_ENOTFOUND, "this library has no connector for CouchDB");
+        return PUBSUB_ENOTFOUND;
     }
     pubsub_err result = pubsub_settings_new(self->connector, names, texts, texts[1] != NULL ? 3 : 1,
                                             &values, &init.setting_count, err);
