@@ -15,7 +15,6 @@
 typedef struct publisher {
     pubsub_emitter emitter; /* first */
     pubsub_client *client;
-    const pubsub_connector *connector;
     void *source;
     char position[PUBSUB_POSITION_BYTES_MAX]; /* a real program keeps it in a file */
 } publisher;
@@ -90,8 +89,8 @@ static void on_stopped(void *ctx)
     pubsub_host_stop(ctx);
 }
 
-static pubsub_err open_source(publisher *self, pubsub_host *host, const char *url,
-                              const char *const *models, pubsub_error *err)
+static pubsub_err open_source(publisher *self, const pubsub_connector *couchdb, pubsub_host *host,
+                              const char *url, const char *const *models, pubsub_error *err)
 {
     const char *names[] = {"url", "user", "password"};
     const char *texts[] = {url, getenv("COUCHDB_USER"), getenv("COUCHDB_PASSWORD")};
@@ -103,16 +102,11 @@ static pubsub_err open_source(publisher *self, pubsub_host *host, const char *ur
                                   .models = models,
                                   .model_count = 1,
                                   .in_flight = 1000};
-    self->connector = pubsub_connector_find("couchdb");
-    if (self->connector == NULL) {
-        (void)pubsub_error_set(err, PUBSUB_ENOTFOUND, "this library has no connector for CouchDB");
-        return PUBSUB_ENOTFOUND;
-    }
-    pubsub_err result = pubsub_settings_new(self->connector, names, texts, texts[1] != NULL ? 3 : 1,
+    pubsub_err result = pubsub_settings_new(couchdb, names, texts, texts[1] != NULL ? 3 : 1,
                                             &values, &init.setting_count, err);
     if (result == PUBSUB_OK) {
         init.settings = values;
-        result = self->connector->initialize(&self->source, &init, err);
+        result = couchdb->initialize(&self->source, &init, err);
         pubsub_settings_free(values, init.setting_count);
     }
     return result;
@@ -124,21 +118,22 @@ int main(int argc, char **argv)
                                          event_message, on_position, on_stored, on_state, on_error,
                                          on_alive}};
     const char *models[] = {argc > 2 ? argv[2] : NULL};
+    const pubsub_connector *couchdb = pubsub_connector_find("couchdb");
     pubsub_error err = PUBSUB_ERROR_INIT;
     int code = 1;
-    if (argc != 4) {
+    if (argc != 4 || couchdb == NULL) {
         return fprintf(stderr, "usage: event_publisher COUCHDB-URL DATABASE BROKER-URL\n"), 2;
     }
     if (pubsub_host_new(&running, &err) == PUBSUB_OK &&
         pubsub_client_new(&self.client, argv[3], NULL, &err) == PUBSUB_OK &&
-        open_source(&self, running, argv[1], models, &err) == PUBSUB_OK &&
-        self.connector->start(self.source, &self.emitter, &err) == PUBSUB_OK) {
+        open_source(&self, couchdb, running, argv[1], models, &err) == PUBSUB_OK &&
+        couchdb->start(self.source, &self.emitter, &err) == PUBSUB_OK) {
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
         while (pubsub_host_run(running, 100) == PUBSUB_ETIMEDOUT) {
-            self.connector->resume(self.source); /* there may be room again */
+            couchdb->resume(self.source); /* there may be room again */
         }
-        self.connector->stop(self.source, on_stopped, running);
+        couchdb->stop(self.source, on_stopped, running);
         pubsub_host_run(running, PUBSUB_FOREVER);
         code = pubsub_client_end(self.client, 5000, &err) == PUBSUB_OK ? 0 : 1;
     }
@@ -146,7 +141,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "event_publisher: %s\n", pubsub_error_text(&err));
     }
     if (self.source != NULL) {
-        self.connector->fini(self.source);
+        couchdb->fini(self.source);
     }
     pubsub_client_free(self.client);
     pubsub_host_free(running);
