@@ -133,8 +133,8 @@ class Hostile(bridging.Case):
         self.end(running)
 
     def exec_lines(self, *lines, **more):
-        """Lines are Python expressions, since some are long."""
-        program = "import sys, time\nfor line in [%s]: sys.stdout.buffer.write(line)\nsys.stdout.flush()\ntime.sleep(60)"
+        """Lines are Python expressions, since some are long. The program ends with its bridge."""
+        program = "import sys\nfor line in [%s]: sys.stdout.buffer.write(line)\nsys.stdout.flush()\nsys.stdin.read()"
         return self.running(dict({"connector": "exec", "command": [
             bridging.sys.executable, "-c", (program % ",".join(lines)).replace("$", "$$")]}, **more), "m")
 

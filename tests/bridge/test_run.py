@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import bridging
 from bridging import until
@@ -80,9 +79,14 @@ class Run(bridging.Case):
     def test_signal_at_once(self):
         """However early a signal comes, nothing is left behind and nothing hangs."""
         file = self.simple(100)
-        for _ in range(10):
+        state = os.path.join(self.state, "lock")
+        for seen in (lambda pid: True,  # not even the program
+                     lambda pid: "pubsub-bridge" in os.readlink("/proc/%d/exe" % pid),
+                     lambda pid: os.path.exists(state),
+                     lambda pid: len(os.listdir("/proc/%d/task" % pid)) > 1,
+                     lambda pid: len(os.listdir("/proc/%d/task" % pid)) > 2) * 2:
             running = self.bridge(file, wait=False)
-            time.sleep(0.004)  # anywhere in the start; no condition is meant
+            bridging.until("that much of the start", lambda: seen(running.process.pid))
             running.signal(signal.SIGTERM)
             self.assertIn(running.end(), (0, -signal.SIGTERM), running.log())
         numbers = self.numbers() if os.path.exists(self.path("bus")) else []
