@@ -91,6 +91,16 @@ pubsub_err pubsub__amqp_queue(const amq_self *self, const pubsub_subscribe_reque
     }
     if (name != NULL) {
         named_by_caller(request->options, out);
+        /* Consumers of a queue share it, so it cannot have the one holder of a durable name; and that of a
+         * group is kept only where the queue is. */
+        bool kept = out->durable && !out->auto_delete && !out->exclusive;
+        if (durable && (request->group[0] == '\0' || !kept)) {
+            return pubsub_error_set(
+                err, PUBSUB_ENOTSUP,
+                "amqp.queue names a queue whose consumers share it%s, so a durable name "
+                "cannot be kept; leave one of the two out",
+                kept ? "" : " and that is not kept");
+        }
         return set_name(out, "", name, err);
     }
     if (!durable && request->group[0] == '\0') {

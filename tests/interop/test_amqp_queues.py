@@ -93,5 +93,13 @@ class Quorum(amqp_interop.Case):
         self.assertIn("x-queue-type", err)
 
 
+class NamedQueues(amqp_interop.Case):
+    def test_a_durable_name_is_refused_where_consumers_share(self):
+        queue = "amqp.queue=" + self.queue("q")
+        self.fails(7, "sub", "--durable", "d", "-X", queue, self.topic(), says="durable name")
+        self.fails(7, "sub", "--durable", "d", "--group", "g", "-X", queue, "-X", "amqp.queue_durable=no",
+                   self.topic(), says="durable name")
+
+
 if __name__ == "__main__":
     amqp_interop.main()
