@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PUBSUB_KAFKA_MAP_H
+#define PUBSUB_KAFKA_MAP_H
+
+/* Topics, patterns and messages as Kafka has them. Pure: no connection, no state but what is passed. */
+
+#include <pubsub/spi/adapter.h>
+#include <pubsub/spi/sink.h>
+
+#include <librdkafka/rdkafka.h>
+
+/* Longest name of a topic of Kafka. */
+#define KAF_NAME_MAX 249
+
+/* Headers of our own. */
+#define KAF_HEADER_TOPIC "pubsub-topic"
+#define KAF_HEADER_REPLY "pubsub-reply"
+#define KAF_HEADER_CORRELATION "pubsub-correlation"
+#define KAF_HEADER_EXPIRES "pubsub-expires"
+#define KAF_HEADER_CONTENT_TYPE "content-type"
+
+/* Containers of our own, which no pattern matches. */
+#define KAF_CONTAINER_INBOX "pubsub.inbox"
+#define KAF_CONTAINER_TOPICS "pubsub.topics"
+
+/* How topics become containers. */
+typedef struct kaf_naming {
+    const char *fold; /* option kafka.topic: all topics in this container, NULL = one for each */
+} kaf_naming;
+
+/* Topic -> container, NUL-terminated in room for KAF_NAME_MAX + 1 bytes. */
+pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic, char *out,
+                                   size_t *len, pubsub_error *err);
+/* The headers of a publication; *out is NULL when it has none. */
+pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, const kaf_naming *naming,
+                                        uint64_t expires_ns, rd_kafka_headers_t **out);
+/* Bytes of a block that decoding a message will take. */
+size_t pubsub__kafka_decode_need(rd_kafka_message_t *message);
+/* Copy a message into a block. `pattern` is the subscription's one if it has only one and that is literal. False
+ * when the block has no room. */
+bool pubsub__kafka_decode(rd_kafka_message_t *message, const kaf_naming *naming,
+                          pubsub_bytes pattern, pubsub_block *block, pubsub_spi_message *out);
+
+#endif
