@@ -100,6 +100,11 @@ void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue);
  * publishes in `waiting`. NULL when memory is short. */
 kaf_topic *pubsub__kafka_topic(kaf_self *self, const char *name, size_t len);
 void pubsub__kafka_topics_free(kaf_self *self);
+/* For a job of the worker: a container exists, with leaders, when this returns OK; it is made where it does not
+ * and kafka.create allows it, and announced then. Blocks for `timeout` at most. Touches nothing of `self` that
+ * changes after `init`. The job of pubsub__kafka_topic and the ones of subscribing both call it. */
+pubsub_err pubsub__kafka_topic_ensure(kaf_self *self, rd_kafka_t *producer, const char *name,
+                                      pubsub_duration_ms timeout, pubsub_error *err);
 
 /* publish.c */
 size_t pubsub__kafka_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
