@@ -34,6 +34,13 @@ extern const pubsub_adapter pubsub__adapter_amqp;
 #define AMQP NULL
 #endif
 
+#ifdef PUBSUB_HAVE_ADAPTER_KAFKA
+extern const pubsub_adapter pubsub__adapter_kafka;
+#define KAFKA &pubsub__adapter_kafka
+#else
+#define KAFKA NULL
+#endif
+
 #ifdef PUBSUB_HAVE_ADAPTER_REDIS
 extern const pubsub_adapter pubsub__adapter_redis;
 #define REDIS &pubsub__adapter_redis
@@ -54,8 +61,8 @@ static const struct known {
     {"mqtts", "mqtt", MQTT, true, "MQTT", "MQTT over TLS"},
     {"ws", "mqtt", MQTT, false, "MQTT", "MQTT over WebSocket"},
     {"wss", "mqtt", MQTT, true, "MQTT", "MQTT over WebSocket and TLS"},
-    {"kafka", "kafka", NULL, false, "KAFKA", "Apache Kafka"},
-    {"kafka+ssl", "kafka", NULL, true, "KAFKA", "Apache Kafka over TLS"},
+    {"kafka", "kafka", KAFKA, false, "KAFKA", "Apache Kafka"},
+    {"kafka+ssl", "kafka", KAFKA, true, "KAFKA", "Apache Kafka over TLS"},
     {"redis", "redis", REDIS, false, "REDIS", "Redis pub/sub"},
     {"rediss", "redis", REDIS, true, "REDIS", "Redis pub/sub over TLS"},
     {"redis+streams", "redis", REDIS, false, "REDIS", "Redis streams"},

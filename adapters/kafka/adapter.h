@@ -14,6 +14,7 @@
  * is watched: they are drained until they are empty, because the signal is edge-triggered. */
 
 #include "kafka/map.h"
+#include "kafka/worker.h"
 
 #include <pubsub/spi/adapter.h>
 #include <pubsub/spi/sink.h>
@@ -23,7 +24,6 @@
 typedef struct kaf_self kaf_self;
 typedef struct kaf_topic kaf_topic;
 typedef struct kaf_sub kaf_sub;
-typedef struct kaf_worker kaf_worker;
 
 /* ---- topics (topics.c): what the producer knows of containers ---- */
 
@@ -34,41 +34,69 @@ typedef enum kaf_topic_state {
 } kaf_topic_state;
 
 struct kaf_topic {
-    kaf_topic *next; /* of its hash bucket */
-    kaf_topic *older, *newer;
+    kaf_topic *next;          /* of its hash bucket */
+    kaf_topic *older, *newer; /* by the last use */
     rd_kafka_topic_t *handle; /* NULL before READY */
     kaf_topic_state state;
-    pubsub_spi_publish **waiting; /* published while it was being made, in order */
-    size_t waiting_count;
-    size_t waiting_size;
-    size_t in_flight; /* a topic with messages is never thrown out of the cache */
+    int32_t partitions;
+    bool replicated;             /* its partitions have more than one copy */
+    pubsub_spi_publish *waiting; /* published while it was being made, in order; linked by `data` */
+    pubsub_spi_publish *waiting_last;
+    size_t len;
     char name[KAF_NAME_MAX + 1];
 };
 
+/* How containers are made that are not there. */
+typedef struct kaf_making {
+    bool create;
+    int partitions;
+    int replication; /* -1 = as the broker is set */
+} kaf_making;
+
 /* ---- the instance ---- */
+
+/* Outcomes that are told together. */
+enum { KAF_DONE_MAX = 256 };
 
 struct kaf_self {
     pubsub_sink *sink;
     const pubsub_adapter_config *config;
     kaf_naming naming;
+    kaf_making making;
     rd_kafka_t *producer;
     rd_kafka_queue_t *events; /* the producer's: delivery reports, errors, log */
     int wake_fd;
     pubsub_watch *watch;
+    pubsub_timer *rest;  /* of a long queue */
+    pubsub_timer *again; /* what could not be done is tried again */
     kaf_worker *worker;
     bool up;
     bool paused;
     bool closing;
+    /* link.c */
+    struct kaf_connect *connecting; /* the job that does it; NULL = none */
+    bool probing;                   /* a job asks whether the cluster is there again */
+    bool retiring;                  /* the producer is destroyed, then `closed` is told */
+    pubsub_error lost;              /* the last error of a broker, for who asks why */
     /* topics.c */
     kaf_topic **buckets;
     size_t bucket_count;
     size_t topic_count;
+    kaf_topic *oldest, *newest;
     /* publish.c */
-    size_t in_flight;
-    bool starved; /* submit took less than it was offered */
+    size_t in_flight; /* with the library, at qos 1 */
+    size_t parked;    /* their topics are not ready */
+    bool starved;     /* submit took less than it was offered */
+    pubsub_spi_outcome *done;
+    size_t done_count;
+    char last_topic[PUBSUB_TOPIC_MAX]; /* many messages have the same one */
+    size_t last_len;
+    kaf_topic *last;
     /* consumer.c */
     kaf_sub *subs;
 };
+
+extern const pubsub_adapter pubsub__adapter_kafka;
 
 /* conf.c: librdkafka's configuration from ours; caps.c: capabilities and options */
 extern const pubsub_option_row pubsub__kafka_option_rows[];
@@ -76,6 +104,12 @@ extern const pubsub_option_row pubsub__kafka_option_rows[];
  * of the options. NULL with an error. */
 rd_kafka_conf_t *pubsub__kafka_conf(const kaf_self *self, const pubsub_options *options,
                                     rd_kafka_type_t type, pubsub_error *err);
+/* The check of the row "*", and of the URL and options as a whole. */
+pubsub_err pubsub__kafka_check_setting(const pubsub_option_row *row, const char *name,
+                                       const char *value, pubsub_error *err);
+pubsub_err pubsub__kafka_conf_check(const pubsub_adapter_config *config, pubsub_error *err);
+/* Whether kafka.<name> is an option of ours and not a setting of librdkafka. */
+bool pubsub__kafka_own_option(const char *name);
 pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *out,
                               pubsub_error *err);
 pubsub_err pubsub__kafka_negotiate(const pubsub_adapter_config *config, const pubsub_caps *caps,
@@ -92,19 +126,33 @@ void pubsub__kafka_explain(pubsub_error *err, rd_kafka_resp_err_t code, const ch
 pubsub_err pubsub__kafka_connect(void *ctx, uint32_t link, pubsub_error *err);
 void pubsub__kafka_disconnect(void *ctx, uint32_t link, bool final);
 void pubsub__kafka_close(void *ctx, pubsub_duration_ms left);
+void pubsub__kafka_wake(void *ctx);
+/* Go on with closing; the consumers say so when they are closed. */
+void pubsub__kafka_close_step(kaf_self *self);
 /* Have `queue` write to wake_fd when it gets its first event. */
 void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue);
 
+/* make.c. Thread: the worker's. Look for a container, make it where that is wished for and it is not there, and wait
+ * until each partition has a leader.
+ *   rkt  what was found; may be NULL; destroy it
+ * PUBSUB_ENOTFOUND where it is not to be made, PUBSUB_EDENIED, PUBSUB_ETOPIC for a name that clashes, a retryable
+ * error when the cluster gives no answer. */
+pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char *name,
+                              pubsub_duration_ms timeout, rd_kafka_topic_t **rkt,
+                              int32_t *partitions, bool *replicated, pubsub_error *err);
+
 /* topics.c */
-/* The topic of a container, made at the broker when it is not there. While it is not READY the caller parks its
- * publishes in `waiting`. NULL when memory is short. */
+/* The topic of a container, made at the broker when it is not there. While it is not READY its publishes are
+ * parked. NULL when memory is short. */
 kaf_topic *pubsub__kafka_topic(kaf_self *self, const char *name, size_t len);
-void pubsub__kafka_topics_free(kaf_self *self);
-/* For a job of the worker: a container exists, with leaders, when this returns OK; it is made where it does not
+/* make.c. For a job of the worker: a container exists, with leaders, when this returns OK; it is made where it does not
  * and kafka.create allows it, and announced then. Blocks for `timeout` at most. Touches nothing of `self` that
  * changes after `init`. The job of pubsub__kafka_topic and the ones of subscribing both call it. */
 pubsub_err pubsub__kafka_topic_ensure(kaf_self *self, rd_kafka_t *producer, const char *name,
                                       pubsub_duration_ms timeout, pubsub_error *err);
+/* Forget one that is gone at the broker. */
+void pubsub__kafka_topic_drop(kaf_self *self, kaf_topic *topic);
+void pubsub__kafka_topics_free(kaf_self *self, bool forked);
 
 /* publish.c */
 size_t pubsub__kafka_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
@@ -112,7 +160,7 @@ size_t pubsub__kafka_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
 void pubsub__kafka_delivered(kaf_self *self, rd_kafka_event_t *event);
 /* The topic is ready, or cannot be had (err): send or refuse what waited for it. */
 void pubsub__kafka_topic_answer(kaf_self *self, kaf_topic *topic, const pubsub_error *err);
-/* Everything in flight and waiting ends with this. */
+/* Have the library let go of everything in flight; it and what waits end as unknown or not sent. */
 void pubsub__kafka_publish_end(kaf_self *self, const pubsub_error *err);
 
 /* consumer.c, assign.c, receive.c, window.c */
@@ -123,7 +171,8 @@ void pubsub__kafka_credit(void *ctx, pubsub_spi_subscription *subscription);
 bool pubsub__kafka_flush(void *ctx);
 /* Something may wait in the queues of consumers. */
 void pubsub__kafka_consumers_serve(kaf_self *self);
-/* End all of them: leave their groups, commit; returns true when that is done, else `closed` comes later. */
+/* End all of them: leave their groups, commit. Called again until it returns true, after each
+ * pubsub__kafka_close_step. */
 bool pubsub__kafka_consumers_close(kaf_self *self);
 void pubsub__kafka_consumers_free(kaf_self *self, bool forked);
 

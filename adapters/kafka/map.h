@@ -16,7 +16,7 @@
 #define KAF_HEADER_TOPIC "pubsub-topic"
 #define KAF_HEADER_REPLY "pubsub-reply"
 #define KAF_HEADER_CORRELATION "pubsub-correlation"
-#define KAF_HEADER_EXPIRES "pubsub-expires"
+#define KAF_HEADER_EXPIRES "pubsub-expires-ns"
 #define KAF_HEADER_CONTENT_TYPE "content-type"
 
 /* Containers of our own, which no pattern matches. */
@@ -27,6 +27,10 @@
 typedef struct kaf_naming {
     const char *fold; /* option kafka.topic: all topics in this container, NULL = one for each */
 } kaf_naming;
+
+/* Whether all topics of a kind share one container, so that the topic travels beside the message and is its key
+ * where it has none. */
+bool pubsub__kafka_is_inbox(pubsub_bytes topic);
 
 /* Topic -> container, NUL-terminated in room for KAF_NAME_MAX + 1 bytes. */
 pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic, char *out,

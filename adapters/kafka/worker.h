@@ -14,7 +14,8 @@ typedef struct kaf_job kaf_job;
 
 struct kaf_job {
     kaf_job *next;
-    void (*run)(kaf_job *job); /* on the worker's thread: calls the library, writes results into the job */
+    void (*run)(
+        kaf_job *job); /* on the worker's thread: calls the library, writes results into the job */
     /* on the I/O thread afterwards; `dropped`: the worker ends and `run` was not called. Frees the job. */
     void (*done)(kaf_job *job, bool dropped);
 };
