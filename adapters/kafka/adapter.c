@@ -25,6 +25,8 @@ static pubsub_err kafka_init(void *ctx, const pubsub_adapter_config *config, pub
     if (pubsub_options_int(config->options, "kafka.replication", &replication) != PUBSUB_OK) {
         replication = -1;
     }
+    const char *keyless = pubsub_options_get(config->options, "kafka.keyless");
+    self->spread = keyless != NULL && strcmp(keyless, "spread") == 0;
     self->making.partitions = (int)partitions;
     self->making.replication = (int)replication;
     pubsub_err rc = pubsub__kafka_conf_check(config, err);

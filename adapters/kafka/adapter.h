@@ -39,6 +39,7 @@ struct kaf_topic {
     rd_kafka_topic_t *handle; /* NULL before READY */
     kaf_topic_state state;
     int32_t partitions;
+    int32_t keyless;             /* the partition of messages without a key */
     bool replicated;             /* its partitions have more than one copy */
     pubsub_spi_publish *waiting; /* published while it was being made, in order; linked by `data` */
     pubsub_spi_publish *waiting_last;
@@ -63,6 +64,7 @@ struct kaf_self {
     const pubsub_adapter_config *config;
     kaf_naming naming;
     kaf_making making;
+    bool spread; /* messages without a key go to any partition */
     rd_kafka_t *producer;
     rd_kafka_queue_t *events; /* the producer's: delivery reports, errors, log */
     int wake_fd;

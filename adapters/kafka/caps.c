@@ -52,6 +52,14 @@ const pubsub_option_row pubsub__kafka_option_rows[] = {
      .max = 100,
      .help =
          "copies of each partition of a Kafka topic that is made; default: as the broker is set"},
+    {.name = "keyless",
+     .adapter = "kafka",
+     .type = PUBSUB_OPTION_ENUM,
+     .scopes = C,
+     .values = "topic|spread",
+     .default_text = "topic",
+     .help = "where messages without a key go; topic: all of one topic in one partition, in order; "
+             "spread: over all partitions, so that the members of a group share them"},
     SECRET("ssl.key.password", "librdkafka's setting of that name"),
     SECRET("ssl.key.pem", "librdkafka's setting of that name"),
     SECRET("ssl.keystore.password", "librdkafka's setting of that name"),
@@ -102,7 +110,8 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
     }
     cell(out, PUBSUB_FEATURE_QOS2, PUBSUB_REFUSED, "transactions are not used");
     cell(out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
-         "at most as many members work as there are partitions");
+         "members share partitions: at most as many work as there are, each on keys of its own, on "
+         "messages without a key with kafka.keyless=spread");
     cell(out, PUBSUB_FEATURE_DURABLE, PUBSUB_NATIVE,
          "offsets of a name without members expire, after 7 days as brokers are set");
     cell(out, PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_NATIVE,
@@ -118,7 +127,7 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
          "the headers pubsub-reply and pubsub-correlation");
     cell(out, PUBSUB_FEATURE_CONTENT_TYPE, PUBSUB_EMULATED, "the header content-type");
     cell(out, PUBSUB_FEATURE_ORDER_KEY, PUBSUB_NATIVE,
-         "messages without a key are spread over the partitions");
+         "those without a key keep the order of their topic, unless kafka.keyless=spread");
     cell(out, PUBSUB_FEATURE_ORDER_KEY_GROUP, PUBSUB_REFUSED,
          "when partitions move to another member a key may be handled by two for a moment");
     cell(out, PUBSUB_FEATURE_EXPIRY, PUBSUB_EMULATED, "the header pubsub-expires-ns");

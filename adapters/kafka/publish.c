@@ -64,14 +64,14 @@ static rd_kafka_resp_err_t produce(kaf_self *self, kaf_topic *topic, pubsub_spi_
     if (key.data == NULL && shared(self, pub->topic)) {
         key = pub->topic;
     }
+    int32_t partition = key.data == NULL ? topic->keyless : RD_KAFKA_PARTITION_UA;
     if (headers == NULL) {
-        int rc = rd_kafka_produce(topic->handle, RD_KAFKA_PARTITION_UA, flags,
-                                  (void *)(uintptr_t)payload, pub->payload.len, key.data, key.len,
-                                  opaque);
+        int rc = rd_kafka_produce(topic->handle, partition, flags, (void *)(uintptr_t)payload,
+                                  pub->payload.len, key.data, key.len, opaque);
         return rc == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
     }
     return rd_kafka_producev(
-        self->producer, RD_KAFKA_V_RKT(topic->handle), RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA),
+        self->producer, RD_KAFKA_V_RKT(topic->handle), RD_KAFKA_V_PARTITION(partition),
         RD_KAFKA_V_MSGFLAGS(flags), RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, pub->payload.len),
         RD_KAFKA_V_KEY((void *)(uintptr_t)key.data, key.len), RD_KAFKA_V_HEADERS(headers),
         RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);

@@ -135,6 +135,11 @@ static void ask_done(kaf_job *job, bool dropped)
     if (topic != NULL && topic->state == KAF_TOPIC_ASKED && me->rk == self->producer) {
         topic->handle = me->rkt;
         topic->partitions = me->partitions;
+        topic->keyless = RD_KAFKA_PARTITION_UA;
+        if (!self->spread && me->rkt != NULL) {
+            topic->keyless = rd_kafka_msg_partitioner_murmur2(me->rkt, topic->name, topic->len,
+                                                              me->partitions, NULL, NULL);
+        }
         topic->replicated = me->replicated;
         topic->state = KAF_TOPIC_READY;
         pubsub__kafka_topic_answer(self, topic, me->rkt != NULL ? NULL : &me->error);

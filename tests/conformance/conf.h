@@ -32,7 +32,9 @@ enum {
     /* Breaks the broker or the way to it: has its own, behind a proxy. */
     CONF_FAULT = 1u << 9,
     /* Two plain subscriptions of one topic, each of which gets all. */
-    CONF_FANOUT = 1u << 10
+    CONF_FANOUT = 1u << 10,
+    /* Every member of a group must get some, of messages without keys. */
+    CONF_SPREAD = 1u << 11
 };
 
 #define CONF_URL_MAX 512
@@ -43,6 +45,9 @@ typedef struct conf_network {
     const char *scheme; /* of URLs, where it is not that of the broker's own: "redis+streams" */
     /* Added to each URL, "stream=%"; a % becomes a text that is unique to the case. NULL = nothing. */
     const char *query;
+    /* Instead of it for cases with CONF_SPREAD, where messages without keys are in order or shared. NULL = as the
+     * others. */
+    const char *spread;
     /* Variants of a private one with the limits it comes with, for all cases without CONF_LOAD. NULL =
      * they too run on the shared one of PUBSUB_TEST_..._URL, which is generous. */
     const char *stock;

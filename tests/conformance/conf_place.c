@@ -48,8 +48,8 @@ conf_presence conf_place_look(const conf_adapter *adapter)
 /* ---- URLs ---------------------------------------------------------------------------------- */
 
 /* The broker's own URL with the adapter's scheme and query. */
-static void write_url(const conf_network *network, const char *broker_url, const char *unique,
-                      char *url, size_t size)
+static void write_url(const conf_network *network, const char *broker_url, const char *query,
+                      const char *unique, char *url, size_t size)
 {
     const char *rest = strstr(broker_url, "://");
     const char *before = strchr(broker_url, '?') != NULL ? "&" : "/?";
@@ -59,7 +59,7 @@ static void write_url(const conf_network *network, const char *broker_url, const
     } else {
         (void)snprintf(url, size, "%s%s", network->scheme, rest);
     }
-    for (const char *at = network->query; at != NULL && *at != '\0'; before = unique) {
+    for (const char *at = query; at != NULL && *at != '\0'; before = unique) {
         size_t piece = strcspn(at, "%");
         len = strlen(url);
         (void)snprintf(url + len, size - len, "%s%.*s", before, (int)piece, at);
@@ -98,7 +98,7 @@ void conf_place_nominal(const conf_adapter *adapter, char *url, size_t size)
         char dead[64];
         (void)snprintf(dead, sizeof(dead), "%s://127.0.0.1:%u", adapter->name,
                        (unsigned)dead_port());
-        write_url(network, dead, "none", url, size);
+        write_url(network, dead, network->query, "none", url, size);
     }
 }
 
@@ -163,24 +163,30 @@ static void prepare_faults(conf *t)
     proxy_as_new(places.proxy);
     t->proxy = places.proxy;
     kit_proxy_url(t->proxy, kit_broker_url(places.own), proxied, sizeof(proxied));
-    write_url(network, proxied, t->unique, t->behind, sizeof(t->behind));
-    write_url(network, kit_broker_url(places.own), t->unique, t->url, sizeof(t->url));
+    write_url(network, proxied, network->query, t->unique, t->behind, sizeof(t->behind));
+    write_url(network, kit_broker_url(places.own), network->query, t->unique, t->url,
+              sizeof(t->url));
 }
 
 void conf_place_prepare(conf *t, unsigned modes)
 {
     const conf_network *network = t->adapter->network;
+    const char *query = network == NULL ? NULL : network->query;
+    if (network != NULL && network->spread != NULL && (modes & CONF_SPREAD) != 0) {
+        query = network->spread;
+    }
     if ((modes & CONF_FAULT) != 0) {
         prepare_faults(t);
     } else if (network == NULL) {
         t->adapter->url(t->url, sizeof(t->url));
     } else if (network->stock == NULL || (modes & CONF_LOAD) != 0 || !places.installed) {
-        write_url(network, kit_broker_shared(network->kind), t->unique, t->url, sizeof(t->url));
+        write_url(network, kit_broker_shared(network->kind), query, t->unique, t->url,
+                  sizeof(t->url));
     } else {
         if (places.stock == NULL) {
             places.stock = kit_broker_start(network->kind, network->stock);
         }
-        write_url(network, kit_broker_url(places.stock), t->unique, t->url, sizeof(t->url));
+        write_url(network, kit_broker_url(places.stock), query, t->unique, t->url, sizeof(t->url));
     }
 }
 

@@ -364,7 +364,7 @@ static void reading_in_parts_loses_nothing(conf *t)
 
 const conf_case conf_groups[] = {
     CONF_CASE(exactly_one_member_gets_each_message, CONF_ALL, F(GROUP), F(GROUP)),
-    CONF_CASE(every_member_gets_a_share, CONF_ALL, F(GROUP), F(GROUP)),
+    CONF_CASE(every_member_gets_a_share, CONF_ALL | CONF_SPREAD, F(GROUP), F(GROUP)),
     CONF_CASE(two_groups_each_get_all, CONF_ALL | CONF_FANOUT, F(GROUP), F(GROUP)),
     CONF_CASE(a_group_over_a_pattern, CONF_ALL, F(GROUP) | F(PATTERNS), F(GROUP)),
     CONF_CASE(when_a_member_leaves_the_others_go_on, CONF_ALL, F(GROUP) | F(ACK), F(GROUP)),

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#include "conformance/conf.h"
+
+int main(int argc, char **argv)
+{
+    /* A broker on a small machine has some thousand partitions at most, and each case makes topics. */
+    static const conf_network broker = {.kind = "kafka",
+                                        .query = "partitions=4",
+                                        .spread = "partitions=4&keyless=spread",
+                                        .own = "generous",
+                                        .advertise = "advertised.listeners=PLAIN://127.0.0.1",
+                                        .attentive = "kafka.socket.timeout.ms=1000"};
+    static const conf_adapter kafka = {.name = "kafka", .network = &broker, .topics_apart = true};
+    return conf_main(&kafka, argc, argv);
+}
