@@ -96,6 +96,10 @@ struct kaf_self {
     kaf_topic *last;
     /* consumer.c */
     kaf_sub *subs;
+    struct kaf_consumer *consumers;
+    pubsub_timer *tick; /* of all consumers */
+    uint64_t tick_ns;   /* when it runs, 0 = does not */
+    bool flush_asked;   /* pubsub_sink_flushed is owed */
 };
 
 extern const pubsub_adapter pubsub__adapter_kafka;
@@ -147,11 +151,6 @@ pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char 
 /* The topic of a container, made at the broker when it is not there. While it is not READY its publishes are
  * parked. NULL when memory is short. */
 kaf_topic *pubsub__kafka_topic(kaf_self *self, const char *name, size_t len);
-/* make.c. For a job of the worker: a container exists, with leaders, when this returns OK; it is made where it does not
- * and kafka.create allows it, and announced then. Blocks for `timeout` at most. Touches nothing of `self` that
- * changes after `init`. The job of pubsub__kafka_topic and the ones of subscribing both call it. */
-pubsub_err pubsub__kafka_topic_ensure(kaf_self *self, rd_kafka_t *producer, const char *name,
-                                      pubsub_duration_ms timeout, pubsub_error *err);
 /* Forget one that is gone at the broker. */
 void pubsub__kafka_topic_drop(kaf_self *self, kaf_topic *topic);
 void pubsub__kafka_topics_free(kaf_self *self, bool forked);

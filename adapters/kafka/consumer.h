@@ -27,6 +27,7 @@ typedef struct kaf_part kaf_part;
 typedef struct kaf_look kaf_look;
 
 enum {
+    KAF_BUCKETS = 256,
     KAF_BATCH = 256,         /* messages of one turn of one consumer */
     KAF_COMMIT_MS = 200,     /* how long acks are collected */
     KAF_DRY_MS = 500,        /* without credit for so long: partitions are paused */
@@ -43,10 +44,12 @@ typedef struct kaf_taker {
 } kaf_taker;
 
 struct kaf_part {
+    kaf_part *next; /* of its bucket */
     char *topic;
     size_t topic_len;
     int32_t number;
-    uint32_t slot; /* in parts of its consumer; part of the token */
+    uint32_t slot;  /* in parts of its consumer; with the epoch the token */
+    uint32_t epoch; /* of its assignment: acks of an older one are dropped */
     bool live;     /* assigned */
     bool paused;   /* alone: its window is full */
     int64_t position; /* the next offset that may come; below 0 = as the library finds it */
@@ -78,15 +81,18 @@ struct kaf_consumer {
     rd_kafka_queue_t *commits; /* their answers */
     uint64_t settings;         /* hash: who may share it */
     bool grouped;
-    bool ends; /* read by the callback also on the worker's thread, set before it gets the consumer */
+    bool shared;               /* takes further subscriptions with its settings */
+    size_t watchers;           /* groups that want its announcements */
     kaf_stage stage;
     kaf_sub *subs; /* linked by `peer`; of a group exactly one */
     size_t jobs;
     kaf_part **parts;
     size_t part_count;
     size_t part_size;
+    kaf_part *buckets[KAF_BUCKETS];
     kaf_part *last; /* messages come in runs */
-    uint32_t epoch; /* of the assignment, in tokens */
+    size_t left;    /* revoked messages that are still with handlers */
+    uint32_t epochs; /* used so far */
     rd_kafka_topic_partition_list_t *assigned; /* told by a rebalance, not dealt with yet */
     bool revoked;                              /* told, not dealt with yet */
     bool lost;                                 /* the group has gone on without us */
@@ -103,8 +109,11 @@ struct kaf_consumer {
     bool reads_topics; /* the announcements */
     bool topics_asked;
     rd_kafka_topic_partition_list_t *announced; /* topics to look at */
-    bool again;        /* resets wait for the worker */
-    rd_kafka_message_t *held[KAF_BATCH]; /* taken from the library; there was no memory to pass them on */
+    bool resets;              /* some partitions are to begin again at the earliest */
+    bool resetting;           /* a job looks where that is */
+    uint64_t again_ns;        /* what failed is tried again then; 0 = nothing */
+    rd_kafka_message_t *held[KAF_BATCH]; /* taken from the library, on the way to the core */
+    kaf_part *held_parts[KAF_BATCH];
     size_t held_count;
 };
 
@@ -114,6 +123,7 @@ struct kaf_sub {
     kaf_self *self;
     pubsub_spi_subscription *spi; /* NULL when it ended and only a job still knows it */
     kaf_consumer *consumer;       /* NULL = none yet */
+    kaf_consumer *watcher;        /* group with wildcards: the one that reads the announcements */
     size_t jobs;
     /* fixed */
     bool grouped;
@@ -132,12 +142,14 @@ struct kaf_sub {
     bool answered; /* subscribed since the last `subscribe` */
     bool resumed;
     bool fresh;    /* the group had no position when it began */
+    bool lost;     /* told to the core, which will ask for it again or end it */
     bool empty;    /* the last thing known of its credit is that there is none */
-    uint64_t dry_ns;
+    bool given;    /* it has what of `held` is its */
+    uint64_t dry_ns; /* without credit since */
     rd_kafka_topic_partition_list_t *known; /* group: partitions there were when it began */
 };
 
-/* ---- jobs.c ---- */
+/* ---- jobs.c, look.c ---- */
 
 typedef enum kaf_look_kind {
     KAF_LOOK_BEGIN,  /* no group: which partitions, and where each begins */
@@ -154,14 +166,13 @@ typedef enum kaf_look_kind {
 struct kaf_look {
     kaf_job job;
     kaf_look_kind kind;
-    kaf_self *self; /* for `done`; jobs read only sink, naming, making */
+    kaf_self *self; /* for `done`; the job itself reads only how containers are made */
     kaf_sub *sub;
     kaf_consumer *consumer;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue, *commits;
     rd_kafka_t *producer;
     pubsub_from from;
-    uint32_t epoch;
     bool forget;
     bool all;
     bool fresh;
@@ -181,6 +192,8 @@ kaf_look *pubsub__kafka_look_new(kaf_look_kind kind, kaf_self *self, kaf_sub *su
 void pubsub__kafka_look_do(kaf_look *look);
 /* Thread: the worker's. */
 void pubsub__kafka_look_run(kaf_look *look);
+/* Whether this thread is about to close a consumer: then a callback must touch nothing else. */
+bool pubsub__kafka_look_closes(void);
 /* Whether a container belongs to a subscription. Thread: any. */
 bool pubsub__kafka_sub_wants(const kaf_sub *sub, const char *topic);
 
@@ -188,8 +201,8 @@ bool pubsub__kafka_sub_wants(const kaf_sub *sub, const char *topic);
 
 /* A consumer for a subscription; NULL with an error. */
 kaf_consumer *pubsub__kafka_consumer_new(kaf_sub *sub, pubsub_error *err);
-/* One that it can share, or a new one. */
-kaf_consumer *pubsub__kafka_consumer_for(kaf_sub *sub, pubsub_error *err);
+/* One without a group that others with the same settings use, too. */
+kaf_consumer *pubsub__kafka_consumer_shared(kaf_sub *sub, pubsub_error *err);
 void pubsub__kafka_consumer_join(kaf_consumer *consumer, kaf_sub *sub);
 /* The subscription leaves its consumer; the last one ends it. `forget`: the group's positions, too. */
 void pubsub__kafka_consumer_leave(kaf_sub *sub, bool forget);
@@ -204,16 +217,21 @@ void pubsub__kafka_tick_at(kaf_self *self, uint64_t when_ns);
 
 /* ---- assign.c ---- */
 void pubsub__kafka_assign_begin(kaf_sub *sub);
+/* Have a consumer read the announcements of topics. */
+void pubsub__kafka_assign_watch(kaf_consumer *consumer, kaf_sub *sub);
 /* Time passed. */
 void pubsub__kafka_assign_tick(kaf_consumer *consumer, uint64_t now);
-/* The announcement of a topic. */
+/* The announcement of a topic; groups with wildcards look for themselves. */
 void pubsub__kafka_announced(kaf_consumer *consumer, const char *topic, size_t len);
 /* A subscription goes on with a consumer of its own. */
 void pubsub__kafka_assign_split(kaf_sub *sub);
 /* Partitions without takers are given back. */
 void pubsub__kafka_assign_prune(kaf_consumer *consumer);
-/* The offset of a partition is not there any more. */
-void pubsub__kafka_assign_reset(kaf_consumer *consumer, kaf_part *part);
+
+/* ---- reset.c ---- */
+/* The offset of a partition is not there any more: it goes on at the earliest, and that is told. */
+void pubsub__kafka_reset(kaf_consumer *consumer, kaf_part *part);
+void pubsub__kafka_reset_tick(kaf_consumer *consumer);
 
 /* ---- group.c ---- */
 void pubsub__kafka_group_begin(kaf_sub *sub);
@@ -222,6 +240,8 @@ void pubsub__kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                              rd_kafka_topic_partition_list_t *list, void *opaque);
 /* What a rebalance told is dealt with outside of the library's call. */
 void pubsub__kafka_group_step(kaf_consumer *consumer);
+/* Look for new topics on behalf of a group with wildcards. */
+void pubsub__kafka_group_look(kaf_consumer *consumer);
 /* Assign what it reads, each partition at its position. */
 void pubsub__kafka_group_reassign(kaf_consumer *consumer);
 void pubsub__kafka_group_subscribed(kaf_consumer *consumer);

@@ -8,6 +8,7 @@
 
 /* What blocks, on the worker's thread. Offsets are asked for as times: -1 is the end, -2 the beginning. */
 
+#define MAKE_MS 10000
 #define TIME_END (-1)
 #define TIME_BEGINNING (-2)
 #define MARK_TRANSIENT "pubsub:group"
@@ -52,6 +53,18 @@ static void add_all(list *to, const char *topic, int count)
     }
 }
 
+static bool make_one(kaf_look *look, const char *name, rd_kafka_topic_t **topic, int32_t *count)
+{
+    bool replicated = false;
+    *topic = NULL;
+    if (look->producer == NULL) {
+        pubsub_error_set(&look->err, PUBSUB_ELOST, "the connection was lost");
+        return false;
+    }
+    return pubsub__kafka_make(look->producer, &look->self->making, name, MAKE_MS, topic, count,
+                              &replicated, &look->err) == PUBSUB_OK;
+}
+
 /* The container of each literal pattern, made where it is not there. */
 static bool make_names(kaf_look *look, list *to)
 {
@@ -59,9 +72,7 @@ static bool make_names(kaf_look *look, list *to)
     for (size_t i = 0; i < sub->name_count; i++) {
         rd_kafka_topic_t *topic = NULL;
         int32_t count = 0;
-        bool replicated = false;
-        if (pubsub__kafka_make(look->producer, &look->self->making, sub->names[i], &topic, &count,
-                               &replicated, &look->err) != PUBSUB_OK) {
+        if (!make_one(look, sub->names[i], &topic, &count)) {
             return false;
         }
         if (sub->inbox) {
@@ -349,10 +360,8 @@ static void run_topics(kaf_look *look)
 {
     rd_kafka_topic_t *topic = NULL;
     int32_t count = 0;
-    bool replicated = false;
     look->list = rd_kafka_topic_partition_list_new(1);
-    if (pubsub__kafka_make(look->producer, &look->self->making, KAF_CONTAINER_TOPICS, &topic,
-                           &count, &replicated, &look->err) == PUBSUB_OK) {
+    if (make_one(look, KAF_CONTAINER_TOPICS, &topic, &count)) {
         rd_kafka_topic_destroy(topic);
         add_all(look->list, KAF_CONTAINER_TOPICS, 1);
         (void)ask_offsets(look, look->list, TIME_END);
@@ -388,9 +397,17 @@ static void run_commit(kaf_look *look)
     rd_kafka_queue_destroy(queue);
 }
 
+static _Thread_local bool t_closes;
+
+bool pubsub__kafka_look_closes(void)
+{
+    return t_closes;
+}
+
 /* A static member stays in its group when it only closes; who forgets it leaves before. */
 static void run_close(kaf_look *look)
 {
+    t_closes = true;
     run_commit(look);
     if (look->list != NULL) {
         rd_kafka_topic_partition_list_destroy(look->list);
@@ -414,6 +431,7 @@ static void run_close(kaf_look *look)
     }
     (void)rd_kafka_consumer_close(look->rk);
     rd_kafka_destroy(look->rk);
+    t_closes = false;
 }
 
 void pubsub__kafka_look_run(kaf_look *look)

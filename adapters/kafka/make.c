@@ -201,17 +201,3 @@ pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char 
     *out = rkt;
     return PUBSUB_OK;
 }
-
-pubsub_err pubsub__kafka_topic_ensure(kaf_self *self, rd_kafka_t *producer, const char *name,
-                                      pubsub_duration_ms timeout, pubsub_error *err)
-{
-    rd_kafka_topic_t *rkt = NULL;
-    int32_t partitions = 0;
-    bool replicated = false;
-    pubsub_err rc = pubsub__kafka_make(producer, &self->making, name, timeout, &rkt, &partitions,
-                                       &replicated, err);
-    if (rkt != NULL) {
-        rd_kafka_topic_destroy(rkt);
-    }
-    return rc;
-}
