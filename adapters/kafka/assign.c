@@ -18,7 +18,8 @@ static void put(list *to, const kaf_part *part)
 
 static void add_parts(kaf_consumer *consumer, list *parts)
 {
-    rd_kafka_error_t *error = parts->cnt > 0 ? rd_kafka_incremental_assign(consumer->rk, parts) : NULL;
+    rd_kafka_error_t *error =
+        parts->cnt > 0 ? rd_kafka_incremental_assign(consumer->rk, parts) : NULL;
     if (error != NULL) {
         pubsub_sink_log(consumer->self->sink, PUBSUB_LOG_WARN, "partitions not assigned: %s",
                         rd_kafka_error_string(error));
@@ -84,8 +85,8 @@ static void grow_later(kaf_consumer *consumer)
 
 static void answer(kaf_sub *sub)
 {
-    pubsub_spi_subscribed granted = {sub->resumed, sub->no_ack ? PUBSUB_QOS_0 : PUBSUB_QOS_1,
-                                     NULL};
+    pubsub_spi_subscribed granted = {
+        sub->resumed, sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, NULL};
     sub->answered = sub->resumed = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &granted, NULL);
 }
@@ -126,8 +127,8 @@ void pubsub__kafka_assign_begin(kaf_sub *sub)
     }
     pubsub__kafka_consumer_leave(sub, false);
     bool plain = sub->spi->request.from.kind == PUBSUB_FROM_NEW;
-    kaf_consumer *consumer = plain ? pubsub__kafka_consumer_shared(sub, &err)
-                                   : pubsub__kafka_consumer_new(sub, &err);
+    kaf_consumer *consumer =
+        plain ? pubsub__kafka_consumer_shared(sub, &err) : pubsub__kafka_consumer_new(sub, &err);
     if (consumer != NULL) {
         pubsub__kafka_consumer_join(consumer, sub);
         if (sub->expr_count > 0) {
@@ -201,7 +202,8 @@ static bool has_taker(const kaf_part *part, const kaf_sub *sub)
 
 /* It is read from its first message. Where others have read it already it begins again, and they skip what they
  * had. */
-static void take_late(kaf_sub *sub, const rd_kafka_topic_partition_t *found, list *fresh, list *again)
+static void take_late(kaf_sub *sub, const rd_kafka_topic_partition_t *found, list *fresh,
+                      list *again)
 {
     kaf_consumer *consumer = sub->consumer;
     if (has_taker(pubsub__kafka_part(consumer, found->topic, found->partition), sub)) {
@@ -288,7 +290,8 @@ void pubsub__kafka_announced(kaf_consumer *consumer, const char *topic, size_t l
         return;
     }
     for (kaf_sub *sub = consumer->self->subs; sub != NULL; sub = sub->next) {
-        if (sub->consumer != NULL && sub->watcher == consumer && pubsub__kafka_sub_wants(sub, name)) {
+        if (sub->consumer != NULL && sub->watcher == consumer &&
+            pubsub__kafka_sub_wants(sub, name)) {
             pubsub__kafka_group_look(sub->consumer);
         } else if (sub->consumer == consumer && sub->expr_count > 0 &&
                    pubsub__kafka_sub_wants(sub, name)) {

@@ -21,7 +21,7 @@ typedef struct setting {
 static const setting g_defaults[] = {
     {"kafka.session.timeout.ms", "10000"},
     {"kafka.max.poll.interval.ms", "600000"}, /* it is polled whatever handlers do */
-    {"kafka.fetch.wait.max.ms", "100"},       /* a partition that is added waits for the fetch before */
+    {"kafka.fetch.wait.max.ms", "100"}, /* a partition that is added waits for the fetch before */
     {"kafka.topic.metadata.refresh.interval.ms", "10000"},
     {"kafka.queued.max.messages.kbytes", "32768"},
 };
@@ -96,7 +96,8 @@ static rd_kafka_conf_t *conf_for(const kaf_sub *sub, bool grouped, uint64_t *has
 
 /* ---- beginning --------------------------------------------------------------------------------------- */
 
-static kaf_consumer *make(kaf_sub *sub, bool grouped, rd_kafka_conf_t *conf, uint64_t hash, pubsub_error *err)
+static kaf_consumer *make(kaf_sub *sub, bool grouped, rd_kafka_conf_t *conf, uint64_t hash,
+                          pubsub_error *err)
 {
     char text[256] = "";
     kaf_consumer *consumer = pubsub__calloc(1, sizeof(*consumer));

@@ -28,13 +28,13 @@ typedef struct kaf_look kaf_look;
 
 enum {
     KAF_BUCKETS = 256,
-    KAF_BATCH = 256,         /* messages of one turn of one consumer */
-    KAF_COMMIT_MS = 200,     /* how long acks are collected */
-    KAF_DRY_MS = 500,        /* without credit for so long: partitions are paused */
-    KAF_LEAVE_MS = 200,      /* without credit beside others for so long: a consumer of its own */
-    KAF_REFRESH_MS = 10000,  /* how often is looked for new partitions and topics nobody announced */
-    KAF_STEP_MS = 5000,      /* longest wait for one answer */
-    KAF_AGAIN_MS = 20        /* between two looks at handlers that are to end */
+    KAF_BATCH = 256,        /* messages of one turn of one consumer */
+    KAF_COMMIT_MS = 200,    /* how long acks are collected */
+    KAF_DRY_MS = 500,       /* without credit for so long: partitions are paused */
+    KAF_LEAVE_MS = 200,     /* without credit beside others for so long: a consumer of its own */
+    KAF_REFRESH_MS = 10000, /* how often is looked for new partitions and topics nobody announced */
+    KAF_STEP_MS = 5000,     /* longest wait for one answer */
+    KAF_AGAIN_MS = 20       /* between two looks at handlers that are to end */
 };
 
 /* A subscription that takes messages of a partition. */
@@ -48,10 +48,10 @@ struct kaf_part {
     char *topic;
     size_t topic_len;
     int32_t number;
-    uint32_t slot;  /* in parts of its consumer; with the epoch the token */
-    uint32_t epoch; /* of its assignment: acks of an older one are dropped */
-    bool live;     /* assigned */
-    bool paused;   /* alone: its window is full */
+    uint32_t slot;    /* in parts of its consumer; with the epoch the token */
+    uint32_t epoch;   /* of its assignment: acks of an older one are dropped */
+    bool live;        /* assigned */
+    bool paused;      /* alone: its window is full */
     int64_t position; /* the next offset that may come; below 0 = as the library finds it */
     /* no group */
     kaf_taker *takers;
@@ -61,16 +61,16 @@ struct kaf_part {
     kaf_window window;
     int64_t asked;     /* committed, or on the way */
     int64_t committed; /* by the broker's answer */
-    bool reset; /* its offset is gone: it begins again at the earliest */
+    bool reset;        /* its offset is gone: it begins again at the earliest */
 };
 
 typedef enum kaf_stage {
-    KAF_STAGE_IDLE = 0,     /* nothing assigned, nothing on the way */
-    KAF_STAGE_LOOKING = 1,  /* assigned by the group; where to begin is looked up */
+    KAF_STAGE_IDLE = 0,    /* nothing assigned, nothing on the way */
+    KAF_STAGE_LOOKING = 1, /* assigned by the group; where to begin is looked up */
     KAF_STAGE_READING = 2,
-    KAF_STAGE_REVOKED = 3,  /* waits for handlers */
+    KAF_STAGE_REVOKED = 3,    /* waits for handlers */
     KAF_STAGE_COMMITTING = 4, /* the last commit of what was taken away */
-    KAF_STAGE_CLOSING = 5   /* the worker has it */
+    KAF_STAGE_CLOSING = 5     /* the worker has it */
 } kaf_stage;
 
 struct kaf_consumer {
@@ -81,8 +81,8 @@ struct kaf_consumer {
     rd_kafka_queue_t *commits; /* their answers */
     uint64_t settings;         /* hash: who may share it */
     bool grouped;
-    bool shared;               /* takes further subscriptions with its settings */
-    size_t watchers;           /* groups that want its announcements */
+    bool shared;     /* takes further subscriptions with its settings */
+    size_t watchers; /* groups that want its announcements */
     kaf_stage stage;
     kaf_sub *subs; /* linked by `peer`; of a group exactly one */
     size_t jobs;
@@ -90,28 +90,28 @@ struct kaf_consumer {
     size_t part_count;
     size_t part_size;
     kaf_part *buckets[KAF_BUCKETS];
-    kaf_part *last; /* messages come in runs */
-    size_t left;    /* revoked messages that are still with handlers */
-    uint32_t epochs; /* used so far */
+    kaf_part *last;                            /* messages come in runs */
+    size_t left;                               /* revoked messages that are still with handlers */
+    uint32_t epochs;                           /* used so far */
     rd_kafka_topic_partition_list_t *assigned; /* told by a rebalance, not dealt with yet */
     bool revoked;                              /* told, not dealt with yet */
     bool lost;                                 /* the group has gone on without us */
-    bool starts_due;                           /* the starts are being committed: then it is subscribed */
+    bool starts_due; /* the starts are being committed: then it is subscribed */
     uint64_t revoke_until_ns;
     bool dirty;
     bool committing;
     uint64_t commit_due_ns;
     bool paused;
-    uint64_t dry_ns;  /* without credit since, 0 = has some */
-    bool growing;     /* a job looks for partitions */
-    bool wants_grow;  /* and shall again */
+    uint64_t dry_ns; /* without credit since, 0 = has some */
+    bool growing;    /* a job looks for partitions */
+    bool wants_grow; /* and shall again */
     uint64_t grow_due_ns;
     bool reads_topics; /* the announcements */
     bool topics_asked;
     rd_kafka_topic_partition_list_t *announced; /* topics to look at */
-    bool resets;              /* some partitions are to begin again at the earliest */
-    bool resetting;           /* a job looks where that is */
-    uint64_t again_ns;        /* what failed is tried again then; 0 = nothing */
+    bool resets;                         /* some partitions are to begin again at the earliest */
+    bool resetting;                      /* a job looks where that is */
+    uint64_t again_ns;                   /* what failed is tried again then; 0 = nothing */
     rd_kafka_message_t *held[KAF_BATCH]; /* taken from the library, on the way to the core */
     kaf_part *held_parts[KAF_BATCH];
     size_t held_count;
@@ -141,10 +141,10 @@ struct kaf_sub {
     bool begun;    /* its beginning is known: `from` counts no more */
     bool answered; /* subscribed since the last `subscribe` */
     bool resumed;
-    bool fresh;    /* the group had no position when it began */
-    bool lost;     /* told to the core, which will ask for it again or end it */
-    bool empty;    /* the last thing known of its credit is that there is none */
-    bool given;    /* it has what of `held` is its */
+    bool fresh;      /* the group had no position when it began */
+    bool lost;       /* told to the core, which will ask for it again or end it */
+    bool empty;      /* the last thing known of its credit is that there is none */
+    bool given;      /* it has what of `held` is its */
     uint64_t dry_ns; /* without credit since */
     rd_kafka_topic_partition_list_t *known; /* group: partitions there were when it began */
 };
@@ -152,15 +152,15 @@ struct kaf_sub {
 /* ---- jobs.c, look.c ---- */
 
 typedef enum kaf_look_kind {
-    KAF_LOOK_BEGIN,  /* no group: which partitions, and where each begins */
-    KAF_LOOK_GROUP,  /* what the group has at its beginning */
-    KAF_LOOK_STARTS, /* where assigned partitions begin */
+    KAF_LOOK_BEGIN,    /* no group: which partitions, and where each begins */
+    KAF_LOOK_GROUP,    /* what the group has at its beginning */
+    KAF_LOOK_STARTS,   /* where assigned partitions begin */
     KAF_LOOK_EARLIEST, /* the earliest offsets of `list` */
-    KAF_LOOK_GROW,   /* `list`: topics -> all their partitions; `all`: of all topics */
-    KAF_LOOK_TOPICS, /* the end of the announcements */
-    KAF_LOOK_ALL,    /* have the library see new topics */
-    KAF_LOOK_COMMIT, /* `list`, and wait for the answer */
-    KAF_LOOK_CLOSE   /* commit `list`, leave, end, with `forget` delete the group */
+    KAF_LOOK_GROW,     /* `list`: topics -> all their partitions; `all`: of all topics */
+    KAF_LOOK_TOPICS,   /* the end of the announcements */
+    KAF_LOOK_ALL,      /* have the library see new topics */
+    KAF_LOOK_COMMIT,   /* `list`, and wait for the answer */
+    KAF_LOOK_CLOSE     /* commit `list`, leave, end, with `forget` delete the group */
 } kaf_look_kind;
 
 struct kaf_look {
@@ -177,7 +177,7 @@ struct kaf_look {
     bool all;
     bool fresh;
     bool reset;
-    bool ever;                             /* begun before: what is not known begins at its beginning */
+    bool ever; /* begun before: what is not known begins at its beginning */
     rd_kafka_topic_partition_list_t *list; /* in and out, with offsets */
     rd_kafka_topic_partition_list_t *known;
     rd_kafka_topic_partition_list_t *old; /* partitions this consumer had before */

@@ -47,7 +47,8 @@ void pubsub__kafka_group_subscribed(kaf_consumer *consumer)
     if (sub == NULL || sub->answered) {
         return;
     }
-    pubsub_spi_subscribed answer = {sub->resumed, sub->no_ack ? PUBSUB_QOS_0 : PUBSUB_QOS_1, NULL};
+    pubsub_spi_subscribed answer = {sub->resumed,
+                                    sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, NULL};
     sub->answered = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &answer, NULL);
     sub->resumed = true;
@@ -269,10 +270,10 @@ static void last_commit(kaf_consumer *consumer)
 {
     rd_kafka_topic_partition_list_t *list =
         consumer->lost ? NULL : pubsub__kafka_commit_list(consumer, true);
-    kaf_look *look = list == NULL ? NULL
-                                  : pubsub__kafka_look_new(KAF_LOOK_COMMIT, consumer->self,
-                                                           consumer->subs, consumer,
-                                                           on_last_commit);
+    kaf_look *look = list == NULL
+                         ? NULL
+                         : pubsub__kafka_look_new(KAF_LOOK_COMMIT, consumer->self, consumer->subs,
+                                                  consumer, on_last_commit);
     if (look == NULL) {
         if (list != NULL) {
             rd_kafka_topic_partition_list_destroy(list);
@@ -385,8 +386,7 @@ void pubsub__kafka_group_tick(kaf_consumer *consumer, uint64_t now)
         (consumer->left == 0 || consumer->revoke_until_ns <= now)) {
         last_commit(consumer);
     }
-    if (consumer->dirty && consumer->commit_due_ns <= now &&
-        consumer->stage == KAF_STAGE_READING) {
+    if (consumer->dirty && consumer->commit_due_ns <= now && consumer->stage == KAF_STAGE_READING) {
         (void)pubsub__kafka_commit_now(consumer);
     }
     if (consumer->again_ns != 0) {

@@ -76,8 +76,8 @@ static bool make_names(kaf_look *look, list *to)
             return false;
         }
         if (sub->inbox) {
-            int32_t mine = rd_kafka_msg_partitioner_murmur2(
-                topic, sub->literal.data, sub->literal.len, count, NULL, NULL);
+            int32_t mine = rd_kafka_msg_partitioner_murmur2(topic, sub->literal.data,
+                                                            sub->literal.len, count, NULL, NULL);
             rd_kafka_topic_partition_list_add(to, sub->names[i], mine);
         } else {
             add_all(to, sub->names[i], count);
@@ -90,7 +90,8 @@ static bool make_names(kaf_look *look, list *to)
 static bool match_all(kaf_look *look, list *to)
 {
     const struct rd_kafka_metadata *all = NULL;
-    if (failed(look, rd_kafka_metadata(look->rk, 1, NULL, &all, KAF_STEP_MS), "the list of topics")) {
+    if (failed(look, rd_kafka_metadata(look->rk, 1, NULL, &all, KAF_STEP_MS),
+               "the list of topics")) {
         return false;
     }
     for (int i = 0; i < all->topic_cnt; i++) {
@@ -287,12 +288,10 @@ static void run_starts(kaf_look *look)
     bool ok = ask_committed(look, look->list);
     for (int i = 0; ok && i < look->list->cnt; i++) {
         rd_kafka_topic_partition_t *part = &look->list->elems[i];
-        bool known =
-            look->known != NULL &&
-            rd_kafka_topic_partition_list_find(look->known, part->topic, part->partition) != NULL;
-        bool had =
-            look->old != NULL &&
-            rd_kafka_topic_partition_list_find(look->old, part->topic, part->partition) != NULL;
+        bool known = look->known != NULL && rd_kafka_topic_partition_list_find(
+                                                look->known, part->topic, part->partition) != NULL;
+        bool had = look->old != NULL && rd_kafka_topic_partition_list_find(look->old, part->topic,
+                                                                           part->partition) != NULL;
         if (look->reset && !had && known) {
             part->offset = RD_KAFKA_OFFSET_INVALID;
         }
@@ -307,9 +306,9 @@ static void run_starts(kaf_look *look)
         if (part->offset < 0) {
             rd_kafka_topic_partition_t *start =
                 rd_kafka_topic_partition_list_find(from, part->topic, part->partition);
-            start = start != NULL ? start
-                                  : rd_kafka_topic_partition_list_find(first, part->topic,
-                                                                       part->partition);
+            start = start != NULL
+                        ? start
+                        : rd_kafka_topic_partition_list_find(first, part->topic, part->partition);
             part->offset = start->offset;
             part->opaque = look; /* it had none: to be committed before anything else */
         }

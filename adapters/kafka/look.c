@@ -45,8 +45,7 @@ static void finish(kaf_job *job, bool dropped)
 }
 
 kaf_look *pubsub__kafka_look_new(kaf_look_kind kind, kaf_self *self, kaf_sub *sub,
-                                 kaf_consumer *consumer,
-                                 void (*done)(kaf_look *look, bool dropped))
+                                 kaf_consumer *consumer, void (*done)(kaf_look *look, bool dropped))
 {
     looking *this = pubsub__calloc(1, sizeof(*this));
     if (this == NULL) {

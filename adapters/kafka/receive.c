@@ -90,8 +90,7 @@ static void fatal(kaf_consumer *consumer)
 static void on_error(kaf_consumer *consumer, const rd_kafka_message_t *message)
 {
     const char *topic = message->rkt == NULL ? NULL : rd_kafka_topic_name(message->rkt);
-    kaf_part *part =
-        topic == NULL ? NULL : pubsub__kafka_part(consumer, topic, message->partition);
+    kaf_part *part = topic == NULL ? NULL : pubsub__kafka_part(consumer, topic, message->partition);
     pubsub_log_level level = PUBSUB_LOG_INFO;
     switch (message->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
@@ -124,7 +123,7 @@ static void on_error(kaf_consumer *consumer, const rd_kafka_message_t *message)
 /* ---- taking --------------------------------------------------------------------------------------------------- */
 
 /* Whether it is to be passed on. */
-static bool accept(kaf_consumer *consumer, const rd_kafka_message_t *message, kaf_part *part)
+static bool is_wanted(kaf_consumer *consumer, const rd_kafka_message_t *message, kaf_part *part)
 {
     if (part == NULL || !part->live || message->offset < part->position || part->reset) {
         return false; /* from before a change of the assignment */
@@ -167,7 +166,7 @@ static bool take(kaf_consumer *consumer, uint32_t room, uint64_t bytes)
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             on_error(consumer, message);
             rd_kafka_message_destroy(message);
-        } else if (!accept(consumer, message, part)) {
+        } else if (!is_wanted(consumer, message, part)) {
             rd_kafka_message_destroy(message);
         } else {
             size += message->len + message->key_len;

@@ -14,7 +14,8 @@ typedef rd_kafka_topic_partition_list_t list;
 
 static void tell(kaf_consumer *consumer, const kaf_part *part, int64_t from, int64_t to)
 {
-    pubsub_gap gap = {to < from ? "the topic was deleted and made again" : "expired before it was read",
+    pubsub_gap gap = {to < from ? "the topic was deleted and made again"
+                                : "expired before it was read",
                       {{(uint64_t)part->number, (uint64_t)from}, &pubsub__adapter_kafka},
                       {{(uint64_t)part->number, (uint64_t)to}, &pubsub__adapter_kafka},
                       to > from ? (uint64_t)(to - from) : 0};

@@ -62,15 +62,15 @@ static pubsub_err read_request(kaf_sub *sub, pubsub_error *err)
     const char *name = request->group[0] != '\0' ? request->group : request->durable;
     sub->grouped = name[0] != '\0';
     sub->durable = request->durable[0] != '\0';
-    sub->no_ack = request->qos == PUBSUB_QOS_0;
+    sub->no_ack = request->qos == PUBSUB_AT_MOST_ONCE;
     sub->group = pubsub__strdup(name);
     sub->names = pubsub__calloc(count, sizeof(char *));
     sub->texts = pubsub__calloc(count, sizeof(char *));
     sub->exprs = pubsub__calloc(count, sizeof(regex_t));
-    pubsub_err rc = sub->group != NULL && sub->names != NULL && sub->texts != NULL &&
-                            sub->exprs != NULL
-                        ? PUBSUB_OK
-                        : PUBSUB_ENOMEM;
+    pubsub_err rc =
+        sub->group != NULL && sub->names != NULL && sub->texts != NULL && sub->exprs != NULL
+            ? PUBSUB_OK
+            : PUBSUB_ENOMEM;
     for (size_t i = 0; rc == PUBSUB_OK && i < count; i++) {
         rc = add_pattern(sub, request->patterns[i], err);
     }
@@ -258,9 +258,8 @@ void pubsub__kafka_tick_at(kaf_self *self, uint64_t when_ns)
     }
     uint64_t now = pubsub__clock_mono_ns();
     self->tick_ns = when_ns;
-    pubsub_timer_start(self->tick, when_ns <= now ? 0
-                                                  : (pubsub_duration_ms)((when_ns - now + 999999) /
-                                                                         1000000));
+    pubsub_timer_start(
+        self->tick, when_ns <= now ? 0 : (pubsub_duration_ms)((when_ns - now + 999999) / 1000000));
 }
 
 void pubsub__kafka_consumers_serve(kaf_self *self)

@@ -7,7 +7,6 @@
 
 #include "support/cmocka.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static kaf_window begun(int64_t start)
@@ -149,6 +148,12 @@ static void test_window_without_memory(void **state)
     pubsub__kafka_window_free(&window);
 }
 
+static int64_t chance(uint64_t *seed)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int64_t)(*seed >> 33);
+}
+
 /* Beside a list that is as plain as can be. */
 static void test_window_agrees_with_a_plain_list(void **state)
 {
@@ -156,19 +161,19 @@ static void test_window_agrees_with_a_plain_list(void **state)
     static int64_t offsets[COUNT];
     static bool settled[COUNT];
     (void)state;
-    srandom(7);
+    uint64_t seed = 7;
     for (int round = 0; round < 20; round++) {
         kaf_window window = begun(5);
         size_t added = 0;
         int64_t offset = 5;
         memset(settled, 0, sizeof(settled));
         for (int step = 0; step < 2 * COUNT; step++) {
-            if (added < COUNT && (added == 0 || random() % 2 == 0)) {
-                offset += random() % 10 < 8 ? 0 : random() % 50;
+            if (added < COUNT && (added == 0 || chance(&seed) % 2 == 0)) {
+                offset += chance(&seed) % 10 < 8 ? 0 : chance(&seed) % 50;
                 assert_int_equal(pubsub__kafka_window_add(&window, offset), KAF_SEEN_NEW);
                 offsets[added++] = offset++;
             } else {
-                size_t which = added - 1 - (size_t)random() % (added < 40 ? added : 40);
+                size_t which = added - 1 - (size_t)chance(&seed) % (added < 40 ? added : 40);
                 assert_int_equal(pubsub__kafka_window_settle(&window, offsets[which]),
                                  !settled[which]);
                 settled[which] = true;
@@ -177,8 +182,9 @@ static void test_window_agrees_with_a_plain_list(void **state)
             while (first < added && settled[first]) {
                 first++;
             }
-            assert_int_equal(pubsub__kafka_window_position(&window),
-                             first < added ? offsets[first] : added > 0 ? offset : 5);
+            assert_int_equal(pubsub__kafka_window_position(&window), first < added ? offsets[first]
+                                                                     : added > 0   ? offset
+                                                                                   : 5);
         }
         pubsub__kafka_window_free(&window);
     }
