@@ -58,6 +58,8 @@ typedef struct kaf_making {
 
 /* Outcomes that are told together. */
 enum { KAF_DONE_MAX = 256 };
+/* Sizes of batches for brokers that refuse librdkafka's of 1 MB, and what a batch of one has beside it. */
+enum { KAF_BATCH_SMALL = 60 * 1024, KAF_BATCH_LEAST = 8 * 1024, KAF_BATCH_REST = 1024 };
 
 struct kaf_self {
     pubsub_sink *sink;
@@ -86,9 +88,13 @@ struct kaf_self {
     size_t topic_count;
     kaf_topic *oldest, *newest;
     /* publish.c */
-    size_t in_flight; /* with the library, at qos 1 */
-    size_t parked;    /* their topics are not ready */
-    bool starved;     /* submit took less than it was offered */
+    size_t in_flight;    /* with the library, at qos 1 */
+    size_t parked;       /* their topics are not ready */
+    uint32_t suspects;   /* in a batch that the broker found too large */
+    size_t biggest;      /* of them */
+    uint32_t batch_size; /* 0 = librdkafka's */
+    uint32_t careful;    /* so many are sent one by one: the broker found a batch too large */
+    bool starved;        /* submit took less than it was offered */
     pubsub_spi_outcome *done;
     size_t done_count;
     char last_topic[PUBSUB_TOPIC_MAX]; /* many messages have the same one */
@@ -135,6 +141,8 @@ void pubsub__kafka_close(void *ctx, pubsub_duration_ms left);
 void pubsub__kafka_wake(void *ctx);
 /* Go on with closing; the consumers say so when they are closed. */
 void pubsub__kafka_close_step(kaf_self *self);
+/* Have another producer take over; what this one has in flight ends. */
+void pubsub__kafka_renew(kaf_self *self, const pubsub_error *why);
 /* Have `queue` write to wake_fd when it gets its first event. */
 void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue);
 

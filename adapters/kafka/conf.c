@@ -228,8 +228,11 @@ static void set_common(maker *to)
 
 /* At most so long does the library keep a message that cannot be sent; 0 = as long as it takes. The core
  * would only send again what is given up here. */
-static void set_producer(maker *to)
+static void set_producer(maker *to, uint32_t batch_size)
 {
+    if (batch_size > 0) {
+        set_int(to, "batch.size", batch_size);
+    }
     set(to, "partitioner", "murmur2_random");
     set(to, "linger.ms", "0");
     set_int(to, "message.timeout.ms", number(to, "publish_timeout", 0, INT32_MAX));
@@ -282,7 +285,7 @@ rd_kafka_conf_t *pubsub__kafka_conf(const kaf_self *self, const pubsub_options *
     set_security(&to);
     set_common(&to);
     if (type == RD_KAFKA_PRODUCER) {
-        set_producer(&to);
+        set_producer(&to, self->batch_size);
     }
     set_native(&to);
     if (to.failed) {

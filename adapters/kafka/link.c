@@ -391,25 +391,30 @@ static void cluster_lost(kaf_self *self)
     }
 }
 
+void pubsub__kafka_renew(kaf_self *self, const pubsub_error *why)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    pubsub_sink_log(self->sink, PUBSUB_LOG_WARN, "%s", why->text);
+    (void)drop_producer(self, why);
+    if (self->closing) {
+        return;
+    }
+    self->paused = true;
+    pubsub_sink_link_paused(self->sink, 0, why);
+    if (begin(self, &error) != PUBSUB_OK) {
+        connect_failed(self, &error);
+    }
+}
+
 /* The idempotent producer cannot go on, and another one begins. */
 static void fatal(kaf_self *self)
 {
     char text[160] = "";
     pubsub_error why = PUBSUB_ERROR_INIT;
-    pubsub_error error = PUBSUB_ERROR_INIT;
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->producer, text, sizeof(text));
     pubsub_error_set(&why, PUBSUB_ELOST, "librdkafka's producer cannot go on: %s (%s)", text,
                      rd_kafka_err2name(code));
-    pubsub_sink_log(self->sink, PUBSUB_LOG_WARN, "%s", why.text);
-    (void)drop_producer(self, &why);
-    if (self->closing) {
-        return;
-    }
-    self->paused = true;
-    pubsub_sink_link_paused(self->sink, 0, &why);
-    if (begin(self, &error) != PUBSUB_OK) {
-        connect_failed(self, &error);
-    }
+    pubsub__kafka_renew(self, &why);
 }
 
 /* ---- events --------------------------------------------------------------------------------------- */
@@ -505,7 +510,9 @@ void pubsub__kafka_close_step(kaf_self *self)
         return;
     }
     bool consumers = pubsub__kafka_consumers_close(self);
-    if (!consumers || self->in_flight > 0 || self->parked > 0) {
+    /* What the library still has without an answer being waited for: qos 0, announcements. */
+    bool empty = self->producer == NULL || rd_kafka_outq_len(self->producer) == 0;
+    if (!consumers || !empty || self->parked > 0) {
         return;
     }
     if (self->producer != NULL && drop_producer(self, &error)) {

@@ -120,6 +120,12 @@ static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publ
     return TAKEN;
 }
 
+/* While it is found out which message of a batch is too large. */
+static bool holds_back(const kaf_self *self)
+{
+    return (self->careful > 0 || self->suspects > 0) && self->in_flight > 0;
+}
+
 static void park(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publish)
 {
     self->parked++;
@@ -185,7 +191,7 @@ size_t pubsub__kafka_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
     if (!self->up || self->producer == NULL) {
         return 0;
     }
-    while (taken < count && submit_one(self, publishes[taken])) {
+    while (taken < count && !holds_back(self) && submit_one(self, publishes[taken])) {
         taken++;
     }
     self->starved = taken < count;
@@ -206,7 +212,7 @@ void pubsub__kafka_topic_answer(kaf_self *self, kaf_topic *topic, const pubsub_e
         if (err != NULL) {
             bool later = pubsub_err_is_retryable(err->code);
             (void)done(self, publish, later ? PUBSUB_NOT_SENT : PUBSUB_REJECTED, err);
-        } else if (hand_over(self, topic, publish) != TAKEN) {
+        } else if (holds_back(self) || hand_over(self, topic, publish) != TAKEN) {
             (void)done(self, publish, PUBSUB_NOT_SENT, &full);
             err = &full; /* and those behind it, so that they keep their order */
         }
@@ -224,10 +230,59 @@ void pubsub__kafka_topic_answer(kaf_self *self, kaf_topic *topic, const pubsub_e
 
 /* ---- delivery reports ----------------------------------------------------------------------------- */
 
-static void failed(kaf_self *self, pubsub_spi_publish *publish, const rd_kafka_message_t *message)
+/* The library puts many messages into one batch, and the broker's limit is for a batch. So the messages of one that is
+ * refused go out again: in smaller batches, or, when one of them would not fit into these, one by one, and the one that
+ * is refused alone is too large. */
+static void too_large(kaf_self *self, pubsub_spi_publish *publish, bool alone,
+                      const rd_kafka_message_t *message)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    size_t size = message->len + message->key_len;
+    pubsub_error_set(
+        &error, alone ? PUBSUB_ETOOBIG : PUBSUB_ELOST,
+        "the broker takes no message of %zu bytes for '%.80s', see max.message.bytes of "
+        "that topic",
+        size, rd_kafka_topic_name(message->rkt));
+    error.native_code = message->err;
+    if (!alone) {
+        self->suspects++;
+        self->biggest = size > self->biggest ? size : self->biggest;
+    }
+    self->starved = true; /* those that come again wait for a word */
+    done_now(self, publish, alone ? PUBSUB_REJECTED : PUBSUB_NOT_SENT, &error);
+}
+
+/* After the reports that came together, where a batch was refused. */
+static void after_refusal(kaf_self *self)
+{
+    pubsub_error why = PUBSUB_ERROR_INIT;
+    uint32_t smaller = self->batch_size == 0 ? KAF_BATCH_SMALL : KAF_BATCH_LEAST;
+    if (self->batch_size != KAF_BATCH_LEAST && self->biggest + KAF_BATCH_REST < smaller) {
+        self->suspects = 0;
+        self->biggest = 0;
+        self->batch_size = smaller;
+        pubsub_error_set(
+            &why, PUBSUB_ELOST,
+            "a batch is larger than max.message.bytes of its topic: from now on batches "
+            "have at most %u bytes, unless kafka.batch.size says other",
+            smaller);
+        pubsub__kafka_renew(self, &why);
+    } else if (self->in_flight == 0) {
+        self->careful += self->suspects;
+        self->suspects = 0;
+        self->biggest = 0;
+    }
+}
+
+static void failed(kaf_self *self, pubsub_spi_publish *publish, bool alone,
+                   const rd_kafka_message_t *message)
 {
     rd_kafka_msg_status_t status = rd_kafka_message_status(message);
     pubsub_error error = PUBSUB_ERROR_INIT;
+    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+        too_large(self, publish, alone, message);
+        return;
+    }
     pubsub__kafka_explain(&error, message->err, rd_kafka_topic_name(message->rkt));
     pubsub_outcome outcome =
         status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED ? PUBSUB_NOT_SENT : PUBSUB_UNKNOWN;
@@ -247,8 +302,10 @@ static void delivered(kaf_self *self, const rd_kafka_message_t *message)
     }
     bool replicated = publish->data != NULL;
     self->in_flight--;
+    bool alone = self->careful > 0;
+    self->careful -= alone ? 1 : 0;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        failed(self, publish, message);
+        failed(self, publish, alone, message);
         return;
     }
     pubsub_spi_outcome *out = done(self, publish, PUBSUB_ACCEPTED, NULL);
@@ -265,6 +322,9 @@ void pubsub__kafka_delivered(kaf_self *self, rd_kafka_event_t *event)
         delivered(self, message);
     }
     tell(self);
+    if (self->suspects > 0) {
+        after_refusal(self);
+    }
 }
 
 /* ---- the end -------------------------------------------------------------------------------------- */
