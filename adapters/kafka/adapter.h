@@ -81,7 +81,8 @@ struct kaf_self {
     struct kaf_connect *connecting; /* the job that does it; NULL = none */
     bool probing;                   /* a job asks whether the cluster is there again */
     bool retiring;                  /* the producer is destroyed, then `closed` is told */
-    pubsub_error lost;              /* the last error of a broker, for who asks why */
+    pubsub_error renew; /* why another producer has to take over; code OK = it need not */
+    pubsub_error lost;  /* the last error of a broker, for who asks why */
     /* topics.c */
     kaf_topic **buckets;
     size_t bucket_count;
@@ -141,8 +142,6 @@ void pubsub__kafka_close(void *ctx, pubsub_duration_ms left);
 void pubsub__kafka_wake(void *ctx);
 /* Go on with closing; the consumers say so when they are closed. */
 void pubsub__kafka_close_step(kaf_self *self);
-/* Have another producer take over; what this one has in flight ends. */
-void pubsub__kafka_renew(kaf_self *self, const pubsub_error *why);
 /* Have `queue` write to wake_fd when it gets its first event. */
 void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue);
 

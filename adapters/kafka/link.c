@@ -151,6 +151,9 @@ static bool drop_producer(kaf_self *self, const pubsub_error *err)
         self->events = NULL;
     }
     self->producer = NULL;
+    self->renew = (pubsub_error)PUBSUB_ERROR_INIT;
+    self->suspects = self->careful = 0;
+    self->biggest = 0;
     return rk != NULL && retire(self, rk);
 }
 
@@ -391,16 +394,21 @@ static void cluster_lost(kaf_self *self)
     }
 }
 
-void pubsub__kafka_renew(kaf_self *self, const pubsub_error *why)
+/* Another producer takes over; what this one has in flight ends. */
+static void renew(kaf_self *self)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
-    pubsub_sink_log(self->sink, PUBSUB_LOG_WARN, "%s", why->text);
-    (void)drop_producer(self, why);
+    pubsub_error why = self->renew;
+    bool told = self->paused;
+    pubsub_sink_log(self->sink, PUBSUB_LOG_WARN, "%s", why.text);
+    (void)drop_producer(self, &why);
     if (self->closing) {
         return;
     }
     self->paused = true;
-    pubsub_sink_link_paused(self->sink, 0, why);
+    if (!told) {
+        pubsub_sink_link_paused(self->sink, 0, &why);
+    }
     if (begin(self, &error) != PUBSUB_OK) {
         connect_failed(self, &error);
     }
@@ -410,11 +418,9 @@ void pubsub__kafka_renew(kaf_self *self, const pubsub_error *why)
 static void fatal(kaf_self *self)
 {
     char text[160] = "";
-    pubsub_error why = PUBSUB_ERROR_INIT;
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->producer, text, sizeof(text));
-    pubsub_error_set(&why, PUBSUB_ELOST, "librdkafka's producer cannot go on: %s (%s)", text,
-                     rd_kafka_err2name(code));
-    pubsub__kafka_renew(self, &why);
+    pubsub_error_set(&self->renew, PUBSUB_ELOST, "librdkafka's producer cannot go on: %s (%s)",
+                     text, rd_kafka_err2name(code));
 }
 
 /* ---- events --------------------------------------------------------------------------------------- */
@@ -456,6 +462,9 @@ static size_t serve_producer(kaf_self *self)
             on_error(self, event);
         }
         rd_kafka_event_destroy(event);
+        if (self->renew.code != PUBSUB_OK) {
+            renew(self);
+        }
     }
     return count;
 }

@@ -255,18 +255,16 @@ static void too_large(kaf_self *self, pubsub_spi_publish *publish, bool alone,
 /* After the reports that came together, where a batch was refused. */
 static void after_refusal(kaf_self *self)
 {
-    pubsub_error why = PUBSUB_ERROR_INIT;
     uint32_t smaller = self->batch_size == 0 ? KAF_BATCH_SMALL : KAF_BATCH_LEAST;
     if (self->batch_size != KAF_BATCH_LEAST && self->biggest + KAF_BATCH_REST < smaller) {
         self->suspects = 0;
         self->biggest = 0;
         self->batch_size = smaller;
         pubsub_error_set(
-            &why, PUBSUB_ELOST,
+            &self->renew, PUBSUB_ELOST,
             "a batch is larger than max.message.bytes of its topic: from now on batches "
             "have at most %u bytes, unless kafka.batch.size says other",
             smaller);
-        pubsub__kafka_renew(self, &why);
     } else if (self->in_flight == 0) {
         self->careful += self->suspects;
         self->suspects = 0;
@@ -322,7 +320,7 @@ void pubsub__kafka_delivered(kaf_self *self, rd_kafka_event_t *event)
         delivered(self, message);
     }
     tell(self);
-    if (self->suspects > 0) {
+    if (self->suspects > 0 && self->up) {
         after_refusal(self);
     }
 }
