@@ -61,6 +61,13 @@ enum { KAF_DONE_MAX = 256 };
 /* Sizes of batches for brokers that refuse librdkafka's of 1 MB, and what a batch of one has beside it. */
 enum { KAF_BATCH_SMALL = 60 * 1024, KAF_BATCH_LEAST = 8 * 1024, KAF_BATCH_REST = 1024 };
 
+/* Why the last messages that failed did. */
+typedef struct kaf_failure {
+    rd_kafka_resp_err_t code; /* 0 = nothing is remembered */
+    rd_kafka_topic_t *rkt;
+    pubsub_error error;
+} kaf_failure;
+
 struct kaf_self {
     pubsub_sink *sink;
     const pubsub_adapter_config *config;
@@ -98,6 +105,7 @@ struct kaf_self {
     bool starved;        /* submit took less than it was offered */
     pubsub_spi_outcome *done;
     size_t done_count;
+    kaf_failure failure;
     char last_topic[PUBSUB_TOPIC_MAX]; /* many messages have the same one */
     size_t last_len;
     kaf_topic *last;
@@ -160,10 +168,17 @@ pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char 
 kaf_topic *pubsub__kafka_topic(kaf_self *self, const char *name, size_t len);
 /* Forget one that is gone at the broker. */
 void pubsub__kafka_topic_drop(kaf_self *self, kaf_topic *topic);
+void pubsub__kafka_topic_gone(kaf_self *self, const char *name);
 void pubsub__kafka_topics_free(kaf_self *self, bool forked);
 
 /* publish.c */
 size_t pubsub__kafka_submit(void *ctx, pubsub_spi_publish *const *publishes, size_t count);
+/* report.c. Outcomes are collected and told together. `error` lives until they are. */
+pubsub_spi_outcome *pubsub__kafka_done(kaf_self *self, pubsub_spi_publish *publish,
+                                       pubsub_outcome outcome, const pubsub_error *error);
+void pubsub__kafka_tell(kaf_self *self);
+/* Whether an error says that the topic, or a partition of it, is not there. */
+bool pubsub__kafka_is_gone(rd_kafka_resp_err_t code);
 /* Delivery reports -> one pubsub_sink_outcomes. */
 void pubsub__kafka_delivered(kaf_self *self, rd_kafka_event_t *event);
 /* The topic is ready, or cannot be had (err): send or refuse what waited for it. */

@@ -11,35 +11,11 @@
 #define PURGE_MS 100
 #define AGAIN_MS 100
 
-/* ---- outcomes ------------------------------------------------------------------------------------- */
-
-static void tell(kaf_self *self)
-{
-    size_t count = self->done_count;
-    self->done_count = 0;
-    if (count > 0) {
-        pubsub_sink_outcomes(self->sink, self->done, count);
-    }
-}
-
-/* `error` lives until the next `tell`. */
-static pubsub_spi_outcome *done(kaf_self *self, pubsub_spi_publish *publish, pubsub_outcome outcome,
-                                const pubsub_error *error)
-{
-    if (self->done_count == KAF_DONE_MAX) {
-        tell(self);
-    }
-    pubsub_spi_outcome *out = &self->done[self->done_count++];
-    *out =
-        (pubsub_spi_outcome){publish, outcome, PUBSUB_CONFIRM_NONE, 0, PUBSUB_POSITION_NONE, error};
-    return out;
-}
-
 static void done_now(kaf_self *self, pubsub_spi_publish *publish, pubsub_outcome outcome,
                      const pubsub_error *error)
 {
-    (void)done(self, publish, outcome, error);
-    tell(self);
+    (void)pubsub__kafka_done(self, publish, outcome, error);
+    pubsub__kafka_tell(self);
 }
 
 /* ---- sending -------------------------------------------------------------------------------------- */
@@ -77,13 +53,6 @@ static rd_kafka_resp_err_t produce(kaf_self *self, kaf_topic *topic, pubsub_spi_
         RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
 }
 
-static bool is_gone(rd_kafka_resp_err_t code)
-{
-    return code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-           code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
-           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-}
-
 /* To a topic that is ready. AGAIN: it is gone at the broker. */
 static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publish)
 {
@@ -102,7 +71,7 @@ static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publ
             publish->data = topic->replicated ? self : NULL; /* the topic may be forgotten before */
             self->in_flight++;
         } else {
-            (void)done(self, publish, PUBSUB_ACCEPTED, NULL);
+            (void)pubsub__kafka_done(self, publish, PUBSUB_ACCEPTED, NULL);
         }
         return TAKEN;
     }
@@ -112,7 +81,7 @@ static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publ
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL) {
         return FULL;
     }
-    if (is_gone(code)) {
+    if (pubsub__kafka_is_gone(code)) {
         return AGAIN;
     }
     pubsub__kafka_explain(&error, code, topic->name);
@@ -195,7 +164,7 @@ size_t pubsub__kafka_submit(void *ctx, pubsub_spi_publish *const *publishes, siz
         taken++;
     }
     self->starved = taken < count;
-    tell(self);
+    pubsub__kafka_tell(self);
     return taken;
 }
 
@@ -211,117 +180,20 @@ void pubsub__kafka_topic_answer(kaf_self *self, kaf_topic *topic, const pubsub_e
         self->parked--;
         if (err != NULL) {
             bool later = pubsub_err_is_retryable(err->code);
-            (void)done(self, publish, later ? PUBSUB_NOT_SENT : PUBSUB_REJECTED, err);
+            (void)pubsub__kafka_done(self, publish, later ? PUBSUB_NOT_SENT : PUBSUB_REJECTED, err);
         } else if (holds_back(self) || hand_over(self, topic, publish) != TAKEN) {
-            (void)done(self, publish, PUBSUB_NOT_SENT, &full);
+            (void)pubsub__kafka_done(self, publish, PUBSUB_NOT_SENT, &full);
             err = &full; /* and those behind it, so that they keep their order */
         }
         publish = next;
     }
-    tell(self);
+    pubsub__kafka_tell(self);
     if (err != NULL) {
         self->starved = true; /* what comes again waits for a word */
         pubsub_timer_start(self->again, AGAIN_MS);
         if (err != &full) {
             pubsub__kafka_topic_drop(self, topic);
         }
-    }
-}
-
-/* ---- delivery reports ----------------------------------------------------------------------------- */
-
-/* The library puts many messages into one batch, and the broker's limit is for a batch. So the messages of one that is
- * refused go out again: in smaller batches, or, when one of them would not fit into these, one by one, and the one that
- * is refused alone is too large. */
-static void too_large(kaf_self *self, pubsub_spi_publish *publish, bool alone,
-                      const rd_kafka_message_t *message)
-{
-    pubsub_error error = PUBSUB_ERROR_INIT;
-    size_t size = message->len + message->key_len;
-    pubsub_error_set(
-        &error, alone ? PUBSUB_ETOOBIG : PUBSUB_ELOST,
-        "the broker takes no message of %zu bytes for '%.80s', see max.message.bytes of "
-        "that topic",
-        size, rd_kafka_topic_name(message->rkt));
-    error.native_code = message->err;
-    if (!alone) {
-        self->suspects++;
-        self->biggest = size > self->biggest ? size : self->biggest;
-    }
-    self->starved = true; /* those that come again wait for a word */
-    done_now(self, publish, alone ? PUBSUB_REJECTED : PUBSUB_NOT_SENT, &error);
-}
-
-/* After the reports that came together, where a batch was refused. */
-static void after_refusal(kaf_self *self)
-{
-    uint32_t smaller = self->batch_size == 0 ? KAF_BATCH_SMALL : KAF_BATCH_LEAST;
-    if (self->batch_size != KAF_BATCH_LEAST && self->biggest + KAF_BATCH_REST < smaller) {
-        self->suspects = 0;
-        self->biggest = 0;
-        self->batch_size = smaller;
-        pubsub_error_set(
-            &self->renew, PUBSUB_ELOST,
-            "a batch is larger than max.message.bytes of its topic: from now on batches "
-            "have at most %u bytes, unless kafka.batch.size says other",
-            smaller);
-    } else if (self->in_flight == 0) {
-        self->careful += self->suspects;
-        self->suspects = 0;
-        self->biggest = 0;
-    }
-}
-
-static void failed(kaf_self *self, pubsub_spi_publish *publish, bool alone,
-                   const rd_kafka_message_t *message)
-{
-    rd_kafka_msg_status_t status = rd_kafka_message_status(message);
-    pubsub_error error = PUBSUB_ERROR_INIT;
-    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
-        too_large(self, publish, alone, message);
-        return;
-    }
-    pubsub__kafka_explain(&error, message->err, rd_kafka_topic_name(message->rkt));
-    pubsub_outcome outcome =
-        status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED ? PUBSUB_NOT_SENT : PUBSUB_UNKNOWN;
-    if (is_gone(message->err)) {
-        error.code = PUBSUB_ELOST; /* it is looked for anew */
-    } else if (outcome == PUBSUB_NOT_SENT && !pubsub_err_is_retryable(error.code)) {
-        outcome = PUBSUB_REJECTED;
-    }
-    done_now(self, publish, outcome, &error);
-}
-
-static void delivered(kaf_self *self, const rd_kafka_message_t *message)
-{
-    pubsub_spi_publish *publish = message->_private;
-    if (publish == NULL) {
-        return;
-    }
-    bool replicated = publish->data != NULL;
-    self->in_flight--;
-    bool alone = self->careful > 0;
-    self->careful -= alone ? 1 : 0;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        failed(self, publish, alone, message);
-        return;
-    }
-    pubsub_spi_outcome *out = done(self, publish, PUBSUB_ACCEPTED, NULL);
-    out->confirm = replicated ? PUBSUB_CONFIRM_REPLICATED : PUBSUB_CONFIRM_WRITTEN;
-    out->position.adapter = &pubsub__adapter_kafka;
-    out->position.word[0] = (uint64_t)message->partition;
-    out->position.word[1] = (uint64_t)message->offset;
-}
-
-void pubsub__kafka_delivered(kaf_self *self, rd_kafka_event_t *event)
-{
-    const rd_kafka_message_t *message = NULL;
-    while ((message = rd_kafka_event_message_next(event)) != NULL) {
-        delivered(self, message);
-    }
-    tell(self);
-    if (self->suspects > 0 && self->up) {
-        after_refusal(self);
     }
 }
 
@@ -349,12 +221,12 @@ void pubsub__kafka_publish_end(kaf_self *self, const pubsub_error *err)
             pubsub_spi_publish *next = publish->data;
             publish->data = NULL;
             self->parked--;
-            (void)done(self, publish, PUBSUB_NOT_SENT, err);
+            (void)pubsub__kafka_done(self, publish, PUBSUB_NOT_SENT, err);
             publish = next;
         }
         topic = newer;
     }
-    tell(self);
+    pubsub__kafka_tell(self);
     if (self->producer != NULL && self->in_flight > 0) {
         (void)rd_kafka_purge(self->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                                  RD_KAFKA_PURGE_F_NON_BLOCKING);

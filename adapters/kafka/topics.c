@@ -85,6 +85,14 @@ void pubsub__kafka_topic_drop(kaf_self *self, kaf_topic *topic)
     drop(self, topic, false);
 }
 
+void pubsub__kafka_topic_gone(kaf_self *self, const char *name)
+{
+    kaf_topic *topic = find(self, name, strlen(name));
+    if (topic != NULL && topic->state == KAF_TOPIC_READY) {
+        drop(self, topic, false);
+    }
+}
+
 static void make_room(kaf_self *self)
 {
     kaf_topic *topic = self->oldest;
