@@ -20,6 +20,7 @@ typedef struct setting {
 /* Unless the user gave them. */
 static const setting g_defaults[] = {
     {"kafka.session.timeout.ms", "10000"},
+    {"kafka.heartbeat.interval.ms", "1000"},  /* that is how members hear of a rebalance */
     {"kafka.max.poll.interval.ms", "600000"}, /* it is polled whatever handlers do */
     {"kafka.fetch.wait.max.ms", "100"}, /* a partition that is added waits for the fetch before */
     {"kafka.topic.metadata.refresh.interval.ms", "10000"},

@@ -61,6 +61,7 @@ struct kaf_part {
     kaf_window window;
     int64_t asked;     /* committed, or on the way */
     int64_t committed; /* by the broker's answer */
+    int64_t unsure;    /* below it another member may have had a message before */
     bool reset;        /* its offset is gone: it begins again at the earliest */
 };
 
@@ -180,7 +181,8 @@ struct kaf_look {
     bool ever; /* begun before: what is not known begins at its beginning */
     rd_kafka_topic_partition_list_t *list; /* in and out, with offsets */
     rd_kafka_topic_partition_list_t *known;
-    rd_kafka_topic_partition_list_t *old; /* partitions this consumer had before */
+    rd_kafka_topic_partition_list_t *old;  /* partitions this consumer had before */
+    rd_kafka_topic_partition_list_t *ends; /* out: of the partitions of `list` */
     bool resumed;
     pubsub_error err; /* of the job; code OK = fine */
 };

@@ -15,6 +15,7 @@
 
 #define SESSION_MS 10000
 #define AGAIN_NS UINT64_C(500000000)
+#define LOOK_NS UINT64_C(600000000)
 
 /* ---- the beginning ------------------------------------------------------------------------------------ */
 
@@ -142,8 +143,8 @@ void pubsub__kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
     }
 }
 
-static void begin_part(kaf_consumer *consumer, kaf_part *part,
-                       const rd_kafka_topic_partition_t *from, uint32_t epoch)
+static void begin_part(kaf_part *part, const rd_kafka_topic_partition_t *from, int64_t end,
+                       uint32_t epoch)
 {
     /* It came back, and nobody else went on in it: what is settled beyond a hole stays so. */
     if (part->epoch == 0 || pubsub__kafka_window_position(&part->window) != from->offset) {
@@ -152,12 +153,13 @@ static void begin_part(kaf_consumer *consumer, kaf_part *part,
     part->epoch = epoch;
     part->position = from->offset;
     part->committed = part->asked = from->opaque != NULL ? -1 : from->offset;
+    part->unsure = from->opaque != NULL ? 0 : end;
     part->live = true;
     part->paused = part->reset = false;
-    (void)consumer;
 }
 
-static void assign(kaf_consumer *consumer, rd_kafka_topic_partition_list_t *list)
+static void assign(kaf_consumer *consumer, rd_kafka_topic_partition_list_t *list,
+                   const rd_kafka_topic_partition_list_t *ends)
 {
     uint32_t epoch = ++consumer->epochs;
     bool ok = true;
@@ -168,12 +170,14 @@ static void assign(kaf_consumer *consumer, rd_kafka_topic_partition_list_t *list
             ok = false;
             break;
         }
-        begin_part(consumer, part, &list->elems[i], epoch);
+        begin_part(part, &list->elems[i], ends->elems[i].offset, epoch);
         list->elems[i].opaque = NULL;
     }
     rd_kafka_resp_err_t code = rd_kafka_assign(consumer->rk, list);
     consumer->stage = KAF_STAGE_READING;
     consumer->paused = false;
+    consumer->dry_ns = 0;
+    pubsub__kafka_tick_at(consumer->self, 1);
     consumer->starts_due = true;
     if (!ok || code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         pubsub_error err = PUBSUB_ERROR_INIT;
@@ -197,7 +201,7 @@ static void on_starts(kaf_look *look, bool dropped)
         pubsub__kafka_group_step(consumer); /* it went on meanwhile */
     } else if (look->err.code == PUBSUB_OK) {
         sub->begun = true;
-        assign(consumer, look->list);
+        assign(consumer, look->list, look->ends);
     } else if (pubsub_err_is_retryable(look->err.code)) {
         consumer->assigned = look->list;
         look->list = NULL;
@@ -353,23 +357,30 @@ void pubsub__kafka_group_reassign(kaf_consumer *consumer)
     (void)rd_kafka_assign(consumer->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     consumer->paused = false;
+    consumer->dry_ns = 0;
+    pubsub__kafka_tick_at(consumer->self, 1);
 }
 
 static void on_look(kaf_look *look, bool dropped)
 {
-    kaf_consumer *consumer = look->consumer;
-    consumer->growing = false;
-    if (!dropped && consumer->wants_grow && consumer->stage != KAF_STAGE_CLOSING) {
-        pubsub__kafka_group_look(consumer);
-    }
+    (void)dropped;
+    look->consumer->growing = false;
+    pubsub__kafka_tick_at(look->self, 1);
 }
 
+/* Each new topic is a rebalance for all members, so some are collected. */
 void pubsub__kafka_group_look(kaf_consumer *consumer)
 {
-    consumer->wants_grow = consumer->growing;
-    kaf_look *look = consumer->growing ? NULL
-                                       : pubsub__kafka_look_new(KAF_LOOK_ALL, consumer->self,
-                                                                consumer->subs, consumer, on_look);
+    uint64_t now = pubsub__clock_mono_ns();
+    if (consumer->growing || now < consumer->grow_due_ns) {
+        consumer->wants_grow = true;
+        pubsub__kafka_tick_at(consumer->self, consumer->grow_due_ns);
+        return;
+    }
+    kaf_look *look =
+        pubsub__kafka_look_new(KAF_LOOK_ALL, consumer->self, consumer->subs, consumer, on_look);
+    consumer->grow_due_ns = now + LOOK_NS;
+    consumer->wants_grow = false;
     if (look != NULL) {
         consumer->growing = true;
         pubsub__kafka_look_do(look);
@@ -381,6 +392,9 @@ void pubsub__kafka_group_tick(kaf_consumer *consumer, uint64_t now)
     if (consumer->again_ns != 0 && consumer->again_ns <= now) {
         consumer->again_ns = 0;
         pubsub__kafka_group_step(consumer);
+    }
+    if (consumer->wants_grow && !consumer->growing) {
+        pubsub__kafka_group_look(consumer);
     }
     if (consumer->stage == KAF_STAGE_REVOKED &&
         (consumer->left == 0 || consumer->revoke_until_ns <= now)) {

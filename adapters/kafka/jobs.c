@@ -315,6 +315,10 @@ static void run_starts(kaf_look *look)
     }
     rd_kafka_topic_partition_list_destroy(from);
     rd_kafka_topic_partition_list_destroy(first);
+    if (ok) { /* what is there now may have been handed to somebody before */
+        look->ends = rd_kafka_topic_partition_list_copy(look->list);
+        (void)ask_offsets(look, look->ends, TIME_END);
+    }
 }
 
 /* ---- later ------------------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ static void finish(kaf_job *job, bool dropped)
     free_list(look->list);
     free_list(look->known);
     free_list(look->old);
+    free_list(look->ends);
     if (sub != NULL) {
         sub->jobs--;
         pubsub__kafka_sub_reap(sub);

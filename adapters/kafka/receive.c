@@ -211,6 +211,9 @@ static void give_one(kaf_sub *sub, kaf_part *part, rd_kafka_message_t *message, 
     out->token = (uint64_t)part->epoch << 32 | part->slot;
     out->position[0] = (uint64_t)part->number;
     out->position[1] = (uint64_t)message->offset;
+    if (sub->grouped && message->offset < part->unsure) {
+        out->attempt = 0;
+    }
     if (!same(out->topic, sub->literal)) {
         out->flags |= PUBSUB_SPI_FILTER;
     }

@@ -225,8 +225,7 @@ static kit_sub *subscribe_set(conf *t, const char *const *patterns, size_t count
                                                     kit_collect, sub, &sub->handle, &error);
     pubsub_options_free(set);
     KIT_OK(result, &error);
-    KIT_OK(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, &error), &error);
-    return sub;
+    return kit_subscribed(sub);
 }
 
 static void several_patterns_in_one_subscription(conf *t)

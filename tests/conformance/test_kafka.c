@@ -10,6 +10,7 @@ int main(int argc, char **argv)
                                         .own = "generous",
                                         .advertise = "advertised.listeners=PLAIN://127.0.0.1",
                                         .attentive = "kafka.socket.timeout.ms=1000"};
-    static const conf_adapter kafka = {.name = "kafka", .network = &broker, .topics_apart = true};
+    static const conf_adapter kafka = {
+        .name = "kafka", .network = &broker, .topics_apart = true, .moves_open = true};
     return conf_main(&kafka, argc, argv);
 }

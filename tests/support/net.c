@@ -251,10 +251,25 @@ static kit_sub *subscribe(kit_peer *peer, const char *pattern, const char *optio
     return sub;
 }
 
-static kit_sub *subscribed(kit_sub *sub)
+kit_sub *kit_subscribed(kit_sub *sub)
 {
     pubsub_error error = PUBSUB_ERROR_INIT;
-    KIT_OK(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, &error), &error);
+    pubsub_err result = PUBSUB_ETIMEDOUT;
+    kit_net *net = sub->peer->net;
+    bool turns = net != NULL && net->mode == KIT_INLINE;
+    /* Members of a group may have to answer before another one is let in. */
+    for (kit_deadline until = kit_in(KIT_PATIENCE); turns && !kit_over(until);) {
+        result = pubsub_subscription_wait(sub->handle, 5, NULL, &error);
+        if (result != PUBSUB_ETIMEDOUT) {
+            break;
+        }
+        kit_turn(net);
+    }
+    if (result == PUBSUB_ETIMEDOUT) {
+        result =
+            pubsub_subscription_wait(sub->handle, turns ? 0 : kit_ms(KIT_PATIENCE), NULL, &error);
+    }
+    KIT_OK(result, &error);
     return sub;
 }
 
@@ -270,7 +285,7 @@ kit_sub *kit_subscribe_later(kit_peer *peer, const char *pattern, const char *op
 kit_sub *kit_subscribe_with(kit_peer *peer, const char *pattern, const char *options,
                             kit_decide_fn decide, void *ctx)
 {
-    return subscribed(kit_subscribe_later(peer, pattern, options, decide, ctx));
+    return kit_subscribed(kit_subscribe_later(peer, pattern, options, decide, ctx));
 }
 
 kit_sub *kit_subscribe(kit_peer *peer, const char *pattern, const char *options)
@@ -280,7 +295,7 @@ kit_sub *kit_subscribe(kit_peer *peer, const char *pattern, const char *options)
 
 kit_sub *kit_pull(kit_peer *peer, const char *pattern, const char *options)
 {
-    return subscribed(subscribe(peer, pattern, options, kit_sub_new(peer, pattern), NULL));
+    return kit_subscribed(subscribe(peer, pattern, options, kit_sub_new(peer, pattern), NULL));
 }
 
 pubsub_err kit_try_subscribe(kit_peer *peer, const char *pattern, const char *options,

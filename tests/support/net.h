@@ -113,6 +113,8 @@ kit_sub *kit_subscribe(kit_peer *peer, const char *pattern, const char *options)
 /* The same with a decision, set before the first message can come. */
 kit_sub *kit_subscribe_with(kit_peer *peer, const char *pattern, const char *options,
                             kit_decide_fn decide, void *ctx);
+/* Wait until it is subscribed, while all clients go on; the subscription itself. */
+kit_sub *kit_subscribed(kit_sub *sub);
 /* Without waiting. */
 kit_sub *kit_subscribe_later(kit_peer *peer, const char *pattern, const char *options,
                              kit_decide_fn decide, void *ctx);
