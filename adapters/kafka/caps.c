@@ -109,8 +109,12 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
         cell(out, (pubsub_feature)i, PUBSUB_NATIVE, "");
     }
     cell(out, PUBSUB_FEATURE_QOS2, PUBSUB_REFUSED, "transactions are not used");
-    cell(out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
-         "members <= partitions; other patterns of members are not noticed; when members come, "
+    cell(
+        out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
+        "members share partitions: at most as many work as there are, each on keys of its own, on "
+        "messages without a key with kafka.keyless=spread; their patterns may differ; what is open "
+        "when members come and go may move");
+    other patterns of members are not noticed; when members come, "
          "what is "
          "open for long comes to them again");
     cell(out, PUBSUB_FEATURE_DURABLE, PUBSUB_NATIVE,

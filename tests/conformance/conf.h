@@ -93,8 +93,8 @@ typedef struct conf_adapter {
     /* A topic is one queue: all its subscriptions share the messages, in a group or not, and it keeps them
      * while there is none. The note of PUBSUB_FEATURE_GROUP has to say so. */
     bool shared_topics;
-    /* When a member comes to a group, what another one has held open for some time may be given to it, too. The
-     * note of PUBSUB_FEATURE_GROUP has to say so. */
+    /* Members share partitions: one that holds messages open holds up those behind them until it ends, and what is
+     * open when members come may be given to another one, too. The note of PUBSUB_FEATURE_GROUP has to say so. */
     bool moves_open;
 } conf_adapter;
 

@@ -251,25 +251,27 @@ static kit_sub *subscribe(kit_peer *peer, const char *pattern, const char *optio
     return sub;
 }
 
-kit_sub *kit_subscribed(kit_sub *sub)
+/* Members of a group may have to answer before another one is let in, so all clients go on. */
+static pubsub_err await_subscribed(kit_sub *sub, pubsub_grant *grant, pubsub_error *error)
 {
-    pubsub_error error = PUBSUB_ERROR_INIT;
-    pubsub_err result = PUBSUB_ETIMEDOUT;
     kit_net *net = sub->peer->net;
-    bool turns = net != NULL && net->mode == KIT_INLINE;
-    /* Members of a group may have to answer before another one is let in. */
-    for (kit_deadline until = kit_in(KIT_PATIENCE); turns && !kit_over(until);) {
-        result = pubsub_subscription_wait(sub->handle, 5, NULL, &error);
-        if (result != PUBSUB_ETIMEDOUT) {
-            break;
+    kit_deadline until = kit_in(KIT_PATIENCE);
+    if (net == NULL || net->mode != KIT_INLINE) {
+        return pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), grant, error);
+    }
+    for (;;) {
+        pubsub_err result = pubsub_subscription_wait(sub->handle, 5, grant, error);
+        if (result != PUBSUB_ETIMEDOUT || kit_over(until)) {
+            return result;
         }
         kit_turn(net);
     }
-    if (result == PUBSUB_ETIMEDOUT) {
-        result =
-            pubsub_subscription_wait(sub->handle, turns ? 0 : kit_ms(KIT_PATIENCE), NULL, &error);
-    }
-    KIT_OK(result, &error);
+}
+
+kit_sub *kit_subscribed(kit_sub *sub)
+{
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    KIT_OK(await_subscribed(sub, NULL, &error), &error);
     return sub;
 }
 
@@ -307,7 +309,7 @@ pubsub_err kit_try_subscribe(kit_peer *peer, const char *pattern, const char *op
         pubsub_client_subscribe(peer->client, pattern, set, kit_collect, sub, &sub->handle, error);
     pubsub_options_free(set);
     if (result == PUBSUB_OK) {
-        result = pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), grant, error);
+        result = await_subscribed(sub, grant, error);
         (void)pubsub_subscription_unsubscribe(sub->handle, PUBSUB_UNSUBSCRIBE_FORGET, NULL);
     }
     return result;
