@@ -109,14 +109,10 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
         cell(out, (pubsub_feature)i, PUBSUB_NATIVE, "");
     }
     cell(out, PUBSUB_FEATURE_QOS2, PUBSUB_REFUSED, "transactions are not used");
-    cell(
-        out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
-        "members share partitions: at most as many work as there are, each on keys of its own, on "
-        "messages without a key with kafka.keyless=spread; their patterns may differ; what is open "
-        "when members come and go may move");
-    other patterns of members are not noticed; when members come, "
-         "what is "
-         "open for long comes to them again");
+    cell(out, PUBSUB_FEATURE_GROUP, PUBSUB_NATIVE,
+         "members share partitions: at most as many work as there are, each on keys of its own, on "
+         "messages without a key with kafka.keyless=spread; their patterns may differ, and what is "
+         "open when members come and go may move");
     cell(out, PUBSUB_FEATURE_DURABLE, PUBSUB_NATIVE,
          "offsets of a name without members expire, after 7 days as brokers are set");
     cell(out, PUBSUB_FEATURE_DURABLE_GROUP, PUBSUB_NATIVE,
@@ -133,8 +129,8 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
     cell(out, PUBSUB_FEATURE_CONTENT_TYPE, PUBSUB_EMULATED, "the header content-type");
     cell(out, PUBSUB_FEATURE_ORDER_KEY, PUBSUB_NATIVE,
          "those without a key keep the order of their topic, unless kafka.keyless=spread");
-    cell(out, PUBSUB_FEATURE_ORDER_KEY_GROUP, PUBSUB_REFUSED,
-         "when partitions move to another member a key may be handled by two for a moment");
+    cell(out, PUBSUB_FEATURE_ORDER_KEY_GROUP, PUBSUB_NATIVE,
+         "when members come and go, handlers have a third of the session timeout to end");
     cell(out, PUBSUB_FEATURE_EXPIRY, PUBSUB_EMULATED, "the header pubsub-expires-ns");
     cell(out, PUBSUB_FEATURE_DELAY, PUBSUB_REFUSED, "Kafka has no delayed messages");
     cell(out, PUBSUB_FEATURE_REQUEST_REPLY, PUBSUB_EMULATED,
