@@ -138,7 +138,8 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
     out->confirm = PUBSUB_CONFIRM_REPLICATED;
     out->confirm_note = "on as many brokers as min.insync.replicas says; on one: written";
     out->max_payload = message_max(config->options) - RECORD_REST;
-    out->max_topic = PUBSUB_TOPIC_MAX;
+    out->max_topic = pubsub_options_get(config->options, "kafka.topic") != NULL ? PUBSUB_TOPIC_MAX
+                                                                                : KAF_NAME_MAX;
     return PUBSUB_OK;
 }
 

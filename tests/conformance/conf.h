@@ -81,6 +81,9 @@ typedef struct conf_adapter {
     int64_t expiry_step;
     /* Each topic is a log of its own: messages of different topics overtake each other. */
     bool topics_apart;
+    /* What the broker calls a topic may stand for several of ours, as Kafka's a.b for a/b and a.b. A literal
+     * subscription then also gets those messages of the others that do not say which one they are of. */
+    bool topics_meet;
     /* from=TIME begins with the block of messages the time falls into: some may be older. */
     bool from_block;
     /* Headers of different names do not keep their order, those of one name do. */

@@ -97,10 +97,29 @@ static size_t count_topic(kit_sub *sub, const char *topic, const char *mark)
     return found;
 }
 
+/* False: the adapter refuses it, which is allowed for nothing but separators: Kafka has no topic `.`. */
+static bool store_unless_refused(kit_peer *peer, const char *topic, const char *mark)
+{
+    if (strspn(topic, "/") == strlen(topic)) {
+        pubsub_publication pub = kit_publication(topic, mark);
+        pubsub_error error = PUBSUB_ERROR_INIT;
+        pubsub_err result =
+            pubsub_client_publish_wait(peer->client, &pub, kit_ms(KIT_PATIENCE), NULL, &error);
+        if (result == PUBSUB_ETOPIC) {
+            return false;
+        }
+        KIT_OK(result, &error);
+        return true;
+    }
+    (void)kit_store_text(peer, topic, mark);
+    return true;
+}
+
 static void check_table(conf *t, const match_row *table, size_t count)
 {
     const char *patterns[64];
     const char *topics[64];
+    bool refused[64];
     kit_sub *subs[64];
     size_t pattern_count = distinct(table, count, true, patterns);
     size_t topic_count = distinct(table, count, false, topics);
@@ -118,13 +137,14 @@ static void check_table(conf *t, const match_row *table, size_t count)
     /* Two rounds: what a superset brings too much in the first has come when the second is there. */
     for (size_t round = 0; round < 2; round++) {
         for (size_t i = 0; i < topic_count; i++) {
-            (void)kit_store_text(publisher, topics[i], mark);
+            refused[i] = !store_unless_refused(publisher, topics[i], mark);
         }
         for (size_t p = 0; p < pattern_count; p++) {
             for (size_t i = 0; i < topic_count; i++) {
-                size_t want = matches(patterns[p], topics[i]) ? round + 1 : 0;
+                size_t want = matches(patterns[p], topics[i]) && !refused[i] ? round + 1 : 0;
                 KIT_AWAIT(t->net, count_topic(subs[p], topics[i], mark) >= want);
-                if (count_topic(subs[p], topics[i], mark) != want) {
+                bool meets = t->adapter->topics_meet && strcmp(patterns[p], topics[i]) == 0;
+                if (count_topic(subs[p], topics[i], mark) != want && !meets) {
                     fail_msg("'%s' got '%s' %zu times instead of %zu", patterns[p], topics[i],
                              count_topic(subs[p], topics[i], mark), want);
                 }
@@ -208,9 +228,8 @@ static void literal_topics_of_all_kinds(conf *t)
             continue;
         }
         conf_fence(t, peer, conf_topic(t, topics[i]), subs[i]);
-        assert_int_equal(kit_count(subs[i]), 2);
-        assert_true(kit_is(kit_at(subs[i], 0)->payload, topics[i]));
-        assert_true(kit_is(kit_at(subs[i], 0)->topic, conf_topic(t, topics[i])));
+        assert_int_equal(count_topic(subs[i], conf_topic(t, topics[i]), topics[i]), 1);
+        assert_true(kit_count(subs[i]) == 2 || t->adapter->topics_meet);
     }
 }
 

@@ -12,6 +12,11 @@ int main(int argc, char **argv)
                                         .advertise = "advertised.listeners=PLAIN://127.0.0.1",
                                         .attentive = "kafka.socket.timeout.ms=1000"};
     static const conf_adapter kafka = {
-        .name = "kafka", .network = &broker, .topics_apart = true, .moves_open = true};
+        .name = "kafka",
+        .network = &broker,
+        .topics_apart = true,
+        .topics_meet = true,
+        .moves_open = true,
+    };
     return conf_main(&kafka, argc, argv);
 }
