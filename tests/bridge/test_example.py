@@ -77,6 +77,9 @@ class Example(bridging.Case):
     def test_amqp(self):
         self.assertEqual(len(self.shown("--broker", url_of("rabbitmq", "PUBSUB_TEST_AMQP_URL"))[0]), 4)
 
+    def test_kafka(self):
+        self.assertEqual(len(self.shown("--broker", url_of("kafka", "PUBSUB_TEST_KAFKA_URL"))[0]), 4)
+
 
 for name in [name for name in vars(Example) if name.startswith("test_")]:
     if GROUP is not None and not name.startswith("test_" + GROUP):

@@ -2,7 +2,7 @@
 """The same arguments on every scheme: only $PUBSUB_BROKER differs, with the authority of a TLS broker in its
 query. What a broker's table refuses has to be refused here, with exit code 7, and nothing else.
 
-The first argument says whose schemes: local, mqtt, redis or amqp."""
+The first argument says whose schemes: local, mqtt, redis, amqp or kafka."""
 import json
 import os
 import sys
@@ -13,13 +13,14 @@ import interop
 import support  # interop has put it on the path
 
 DEADLINE = "%ds" % interop.DEADLINE
-KINDS = {"local": None, "mqtt": "mosquitto", "redis": "redis", "amqp": "rabbitmq"}
+KINDS = {"local": None, "mqtt": "mosquitto", "redis": "redis", "amqp": "rabbitmq", "kafka": "kafka"}
 # Which address of the broker, as its tool names them.
 SCHEMES = {
     "local": {"local": None},
     "mqtt": {"mqtt": "plain", "mqtts": "tls"},
     "redis": {"redis": "plain", "rediss": "tls", "redis+streams": "streams", "rediss+streams": "streams_tls"},
     "amqp": {"amqp": "plain", "amqps": "tls"},
+    "kafka": {"kafka": "plain", "kafka+ssl": "tls"},
 }
 REFUSED = 7
 
