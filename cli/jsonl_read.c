@@ -88,7 +88,8 @@ static bool decode(line_context *line, const char *name, const json_t *text, pub
     out->len = buf.len;
     out->data = pubsub__buf_take(&buf);
     if (out->data == NULL) {
-        return true; /* nothing in it */
+        out->data = ""; /* nothing in it, which is not the same as no key */
+        return true;
     }
     if (!keep(line->reader, NULL, (void *)(uintptr_t)out->data)) {
         return fail(line, name, "does not fit into memory");

@@ -38,6 +38,9 @@ broker_packages() {
     kafka)
         echo "default-jdk-headless openssl ${tools:+kcat}"
         "${broker_tool[@]}" cached kafka >/dev/null 2>&1 || echo maven
+        if [ -n "$tools" ] && ! "${broker_tool[@]}" cached kafka-python >/dev/null 2>&1; then
+            python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+        fi
         ;;
     esac
 }
@@ -66,6 +69,9 @@ need_brokers() {
     fi
     if [[ " $* " == *" kafka "* ]]; then
         "${broker_tool[@]}" fetch kafka || failed=1
+        if [ -n "$tools" ]; then
+            "${broker_tool[@]}" fetch kafka-python || failed=1
+        fi
     fi
     if [ -n "$tools" ] && [[ " $* " == *" amqp "* ]]; then
         "${broker_tool[@]}" fetch amqplib || failed=1

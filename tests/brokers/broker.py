@@ -27,6 +27,7 @@ import npm
 import ports
 import probe
 import process
+import pypi
 import rabbitmq
 import redis
 from process import die
@@ -34,7 +35,8 @@ from process import die
 KINDS = {kind.name: kind for kind in (mosquitto.Mosquitto(), redis.Redis(), rabbitmq.Rabbitmq(),
                                       kafka.Kafka(), couchdb.Couchdb3(), couchdb.Pouchdb())}
 DOWNLOADS = {"kafka": (kafka.fetch, kafka.jars), "amqplib": (npm.AMQPLIB.fetch, npm.AMQPLIB.modules),
-             "pouchdb": (npm.POUCHDB.fetch, npm.POUCHDB.modules)}
+             "pouchdb": (npm.POUCHDB.fetch, npm.POUCHDB.modules),
+             "kafka-python": (pypi.KAFKA.fetch, pypi.KAFKA.folder)}
 STATE = "state.json"
 TAKEN = re.compile(r"address already in use|eaddrinuse|address in use", re.I)
 
