@@ -350,6 +350,11 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
         bridge_target_flight_free(flight);
         return no_room(pipe);
     }
+    bool ordered = rc == PUBSUB_OK && pipe->init.route->ordered && event->key.len > 0;
+    if (ordered && !bridge_lanes_ready(&pipe->lanes, pipe->init.route->in_flight)) {
+        bridge_target_flight_free(flight);
+        return no_room(pipe);
+    }
     if (model != NULL && !bridge_window_add(&model->window, event->position, &flight->number)) {
         bridge_target_flight_free(flight);
         return no_room(pipe);
@@ -367,7 +372,9 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
         return PUBSUB_OK;
     }
     bridge_pipe_note(pipe, BRIDGE_NOTE_EVENT, event->model, flight->publication.payload);
-    bridge_target_submit(flight);
+    if (!ordered || bridge_lanes_enter(&pipe->lanes, flight, event->model, event->key)) {
+        bridge_target_submit(flight);
+    }
     return PUBSUB_OK;
 }
 

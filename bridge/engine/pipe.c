@@ -528,6 +528,7 @@ void bridge_pipe_free(bridge_pipe *pipe)
         return;
     }
     pubsub_host *host = pipe->init.host;
+    bridge_lanes_fini(&pipe->lanes);
     if (pipe->user != NULL) {
         bridge_target_leave(pipe->user);
     }

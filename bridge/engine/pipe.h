@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "engine/committer.h"
 #include "engine/engine.h"
+#include "engine/lanes.h"
 #include "engine/target.h"
 #include "engine/window.h"
 
@@ -112,6 +113,7 @@ struct bridge_pipe {
     uint64_t flight_bytes;
     uint64_t unstored; /* events that a crash now would bring again */
     bool wants_resume;
+    bridge_lanes lanes;
 
     /* models */
     bridge_model **buckets;
