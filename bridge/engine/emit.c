@@ -361,7 +361,7 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
     }
     flight->model = model;
     flight->token = event->token;
-    flight->counted = flight->data.len;
+    flight->counted = flight->data.len + event->position.len;
     pipe->flights++;
     pipe->flight_bytes += flight->counted;
     pipe->unstored += model != NULL ? 1 : 0;
@@ -403,7 +403,7 @@ static pubsub_err take(bridge_pipe *pipe, const pubsub_source_event *event)
     if (!pipe->init.to_spool && !bridge_filter_passes(pipe->init.route, event)) {
         return pass_over(pipe, model, event);
     }
-    size_t bytes = event->document.len + event->key.len + event->id.len;
+    size_t bytes = event->document.len + event->key.len + event->id.len + event->position.len;
     if (!bridge_pipe_room(pipe, bytes)) {
         return no_room(pipe);
     }

@@ -29,7 +29,7 @@ extern "C" {
 /** Longest name of a model in bytes. */
 #define PUBSUB_MODEL_MAX 255
 /** Longest position in bytes. Positions of clustered databases are long. */
-#define PUBSUB_POSITION_BYTES_MAX 16384
+#define PUBSUB_POSITION_BYTES_MAX 65536
 
 /* ---- events -------------------------------------------------------------------------------- */
 
