@@ -193,7 +193,7 @@ static void mark(bridge_pipe *pipe, bridge_model *model)
 /* Whether waiting longer would make the source wait. */
 static bool is_urgent(const bridge_pipe *pipe, const bridge_model *model)
 {
-    uint64_t done = model->window.head - model->covered;
+    uint64_t done = model->window.covers - model->covered;
     return done >= STORE_EVENTS || done >= pipe->init.route->in_flight / 4 ||
            (pipe->wants_resume && pipe->unstored >= pipe->init.route->in_flight);
 }
@@ -226,7 +226,7 @@ static void write_model(bridge_pipe *pipe, bridge_model *model)
     model->job.directory = pipe->init.directory;
     model->job.route = pipe->init.name;
     model->job.model = (pubsub_bytes){model->name, model->name_len};
-    model->covering = model->window.head;
+    model->covering = model->window.covers;
     model->writing = true;
     pipe->writing++;
     bridge_committer_submit(pipe->init.committer, &model->job);

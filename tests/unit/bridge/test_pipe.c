@@ -544,6 +544,36 @@ static void test_pipe_stops_before_the_next_of_a_key(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static bool is_settled(bench *t)
+{
+    return has_landed(t) && is_written(t);
+}
+
+/* Events without a position behind the stored one come again after a crash, and are counted as such. */
+static void test_pipe_counts_what_comes_again(void **state)
+{
+    (void)state;
+    bench t;
+    set_up(&t);
+    t.b.route[0].in_flight = 40; /* so that a position waits for what comes behind it */
+    assert_int_equal(tell(&t, "accounts", "1", pubsub_bytes_of("a")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "accounts", "", pubsub_bytes_of("b")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "accounts", "", pubsub_bytes_of("c")), PUBSUB_OK);
+    until(&t, is_settled);
+    assert_int_equal(t.pipe->unstored, 2);
+    assert_int_equal(tell(&t, "accounts", "4", pubsub_bytes_of("d")), PUBSUB_OK);
+    until(&t, is_settled);
+    assert_int_equal(t.pipe->unstored, 0);
+    /* With nothing that could be stored there is nothing to wait for. */
+    for (unsigned i = 0; i < 45; i++) {
+        assert_int_equal(tell(&t, "accounts", "", (pubsub_bytes){NULL, 0}), PUBSUB_OK);
+        until(&t, is_settled);
+    }
+    assert_int_equal(t.pipe->unstored, 45);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +587,7 @@ int main(void)
         cmocka_unit_test(test_pipe_goes_on_after_memory_was_short),
         cmocka_unit_test(test_pipe_keeps_the_order_behind_a_retry),
         cmocka_unit_test(test_pipe_keeps_the_order_of_a_key),
+        cmocka_unit_test(test_pipe_counts_what_comes_again),
         cmocka_unit_test(test_pipe_frees_what_never_went),
         cmocka_unit_test(test_pipe_stops_before_the_next_of_a_key),
     };
