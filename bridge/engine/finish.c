@@ -98,8 +98,8 @@ static void finish(bridge_pipe *pipe, bridge_flight *flight)
 /* Its place in the window stays open, so that no position behind it is ever stored. */
 static void leave_open(bridge_pipe *pipe, bridge_flight *flight, const pubsub_error *error)
 {
-    bridge_pipe_settle(pipe, flight->token,
-                       error->code == PUBSUB_OK ? PUBSUB_EREJECTED : error->code);
+    /* Not the error: the event is to come again when the route goes on. */
+    bridge_pipe_settle(pipe, flight->token, PUBSUB_ECLOSED);
     bridge_pipe_fail(pipe, error);
     land(pipe, flight);
 }

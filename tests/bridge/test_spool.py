@@ -98,6 +98,18 @@ class Spool(bridging.Case):
         self.assertIn("damaged", running.log())
         self.stopped(running)
 
+    def test_too_large_for_the_spool(self):
+        """The sender is told not to send it again, and what it sends next is taken."""
+        running = self.bridge(self.hook_file(spool_size="1M", max_body="16M"))
+        self.assertEqual(self.post(0), 200)
+        self.assertEqual(self.post(1, 9000000), 413)
+        self.assertEqual(self.post(2), 200)
+        route = running.until_route("one", "the rest", lambda route: route["published"] == 2)
+        self.assertEqual(route["state"], "active")
+        self.assertIn("is more than", route["error"])
+        self.stopped(running)
+        self.assertEqual(self.numbers(), [0, 2])
+
     def test_full_disk(self):
         """Senders are asked to come again; what was answered with 2xx is never lost."""
         self.small_disk(256)

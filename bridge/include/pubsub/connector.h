@@ -221,7 +221,8 @@ PUBSUB_API const pubsub_setting_value *pubsub_setting_find(const pubsub_setting_
 /** What became of an event that had a token. */
 typedef struct pubsub_settled {
     void *token;
-    pubsub_err result; /**< PUBSUB_OK = dealt with; otherwise the source should send it again */
+    pubsub_err result; /**< PUBSUB_OK = dealt with; PUBSUB_EINVAL, PUBSUB_ETOOBIG, PUBSUB_ETOPIC,
+                            PUBSUB_EUTF8 = it can never be; otherwise the source should send it again */
 } pubsub_settled;
 
 /** What a connector is born with. Strings are borrowed until `initialize` returns, the host until

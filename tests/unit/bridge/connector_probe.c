@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a connector for a script: prints what the emitter is told as JSON lines, and takes commands.
  *   connector_probe [-l OBJECT] [-n INSTANCES] CONNECTOR MODEL[,MODEL..] name=value ...
- *   auto | hold | full     what becomes of events from now on; at first auto
+ *   auto | hold | full | refuse NAME   what becomes of events from now on; at first auto
  *   settle NAME            the held ones: OK, EAGAIN, ...
  *   resume | stop | start | stored POSITION | check | files */
 #include <pubsub/connector.h>
@@ -32,7 +32,8 @@ static pubsub_host *host;
 static const pubsub_connector *connector;
 static probe probes[INSTANCES_MAX];
 static int probe_count = 1;
-static enum { AUTO, HOLD, FULL } mode;
+static enum { AUTO, HOLD, FULL, REFUSE } mode;
+static pubsub_err refusal;
 static char stored_position[4096];
 static char input[8192];
 static size_t input_len;
@@ -62,12 +63,26 @@ static void begin_line(pubsub__buf *out, const probe *p, const char *what)
     pubsub__buf_printf(out, "{\"what\":\"%s\",\"instance\":%d", what, p->index);
 }
 
+static pubsub_err code_of(const char *name)
+{
+    for (int code = 0; code > -100; code--) {
+        const char *full = pubsub_err_name((pubsub_err)code); /* "PUBSUB_EAGAIN" */
+        if (strlen(full) > 7 && strcmp(full + 7, name) == 0) {
+            return (pubsub_err)code;
+        }
+    }
+    return PUBSUB_EINTERNAL;
+}
+
 static pubsub_err on_event(pubsub_emitter *emitter, const pubsub_source_event *event)
 {
     probe *p = (probe *)(void *)emitter;
     pubsub__buf line;
     if (mode == FULL) {
         return PUBSUB_EAGAIN;
+    }
+    if (mode == REFUSE) {
+        return refusal;
     }
     begin_line(&line, p, "event");
     put(&line, "model", event->model);
@@ -197,7 +212,7 @@ static void stop_all(void)
 
 static void settle(const char *name)
 {
-    pubsub_err code = strcmp(name, "OK") == 0 ? PUBSUB_OK : PUBSUB_EREJECTED;
+    pubsub_err code = code_of(name);
     for (int i = 0; i < probe_count; i++) {
         probe *p = &probes[i];
         for (size_t k = 0; k < p->held_count; k++) {
@@ -248,6 +263,9 @@ static void command(char *line)
         mode = HOLD;
     } else if (strcmp(line, "full") == 0) {
         mode = FULL;
+    } else if (strcmp(line, "refuse") == 0) {
+        mode = REFUSE;
+        refusal = code_of(argument);
     } else if (strcmp(line, "settle") == 0) {
         settle(argument);
         return;
