@@ -3,7 +3,8 @@
 #define PUBSUB_BRIDGE_EXEC_CHILD_H
 
 /* A program of a process group of its own, with its output and its end. Its standard input is a pipe that
- * ends when this process does. */
+ * ends when this process does; on Linux the program is killed then, and already when the thread that
+ * started it ends. */
 
 #include <pubsub/connector.h>
 

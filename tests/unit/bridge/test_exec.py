@@ -299,6 +299,15 @@ class Life(Case):
         probe.process.communicate()
         self.gone(pid)
 
+    def test_it_ends_with_who_started_it(self):
+        """Killed, not asked; and the program looks at nothing."""
+        program = self.python("say(document=os.getpid())", "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)" + REST)
+        probe = Probe("exec", "a", *program)
+        pid = json.loads(probe.expect("event")["document"])
+        probe.process.kill()
+        probe.process.communicate()
+        self.gone(pid)
+
     def test_nothing_is_left_behind(self):
         program = self.shell("echo '{\"document\":1}'")
         with Probe("exec", "a", *program, "backoff=1ms", "backoff_max=1ms") as probe:
