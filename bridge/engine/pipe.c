@@ -503,7 +503,8 @@ bridge_pipe *bridge_pipe_new(const bridge_pipe_init *init)
                                      bridge_pipe_stored,
                                      on_state,
                                      on_error,
-                                     on_alive};
+                                     on_alive,
+                                     bridge_pipe_stored_each};
     pipe->replays = (init->connector->flags & PUBSUB_CONNECTOR_REPLAYS) != 0;
     pubsub__rand_name(pipe->instance, sizeof pipe->instance - 1);
     pipe->timer = host->timer_new(host, on_timer, pipe);

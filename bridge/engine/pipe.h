@@ -179,6 +179,9 @@ void bridge_pipe_settle_flush(bridge_pipe *pipe);
 bridge_model *bridge_pipe_model(bridge_pipe *pipe, pubsub_bytes name, bool make);
 bridge_model *bridge_pipe_model_next(const bridge_pipe *pipe, const bridge_model *after);
 pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name);
+void bridge_pipe_stored_each(pubsub_emitter *emitter,
+                             void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                             void *ctx);
 void bridge_pipe_dirty(bridge_pipe *pipe, bridge_model *model);
 void bridge_pipe_store_now(bridge_pipe *pipe);
 void bridge_pipe_models_free(bridge_pipe *pipe);

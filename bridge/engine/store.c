@@ -171,6 +171,34 @@ pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name)
     return (pubsub_bytes){model->stored.data, model->stored.len};
 }
 
+typedef struct stored_walk {
+    bridge_pipe *pipe;
+    void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position);
+    void *ctx;
+} stored_walk;
+
+static void each_stored(void *ctx, pubsub_bytes name)
+{
+    const stored_walk *walk = ctx;
+    pubsub_bytes position = bridge_pipe_stored(&walk->pipe->emitter, name);
+    if (position.len > 0) {
+        walk->each(walk->ctx, name, position);
+    }
+}
+
+void bridge_pipe_stored_each(pubsub_emitter *emitter,
+                             void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                             void *ctx)
+{
+    bridge_pipe *pipe = (bridge_pipe *)(void *)emitter;
+    stored_walk walk = {pipe, each, ctx};
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (bridge_checkpoint_models(pipe->init.directory, pipe->init.name, each_stored, &walk, &err) !=
+        PUBSUB_OK) {
+        bridge_pipe_fail(pipe, &err);
+    }
+}
+
 /* ---- writing ---- */
 
 static void arm(bridge_pipe *pipe, pubsub_duration_ms delay)

@@ -36,10 +36,12 @@ struct exec_child {
     int out_fd; /* -1 = at its end */
     int err_fd;
     pubsub_host_watch *end_watch;
+    pubsub_host_watch *in_watch; /* while there is something to write */
     pubsub_host_watch *out_watch;
     pubsub_host_watch *err_watch;
     pubsub_host_timer *look;
     pubsub_host_timer *kill;
+    pubsub__buf in;
     pubsub__buf out;
     pubsub__buf complaint;
     int status;
@@ -70,13 +72,13 @@ static void close_fd(pubsub_host *host, pubsub_host_watch **watch, int *fd)
 static void child_free(exec_child *child)
 {
     pubsub_host *host = child->host;
-    pubsub_host_watch *none = NULL;
     close_fd(host, &child->end_watch, &child->end_fd);
     close_fd(host, &child->out_watch, &child->out_fd);
     close_fd(host, &child->err_watch, &child->err_fd);
-    close_fd(host, &none, &child->in_fd);
+    close_fd(host, &child->in_watch, &child->in_fd);
     host->timer_free(child->look);
     host->timer_free(child->kill);
+    pubsub__buf_fini(&child->in);
     pubsub__buf_fini(&child->out);
     pubsub__buf_fini(&child->complaint);
     pubsub__free(child);
@@ -221,6 +223,28 @@ void exec_child_resume(exec_child *child)
         over_when_all_is_read(child);
     }
 }
+
+/* ---- input --------------------------------------------------------------------------------- */
+
+/* The descriptor stays open when all is written, or nobody reads it: its end is that of this process. */
+static void on_in(void *ctx, uint32_t bits)
+{
+    exec_child *child = ctx;
+    ssize_t put = write(child->in_fd, child->in.data, child->in.len);
+    (void)bits;
+    if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    pubsub__buf_drop(&child->in, put < 0 ? child->in.len : (size_t)put);
+    if (child->in.len == 0) {
+        child->host->watch_free(child->in_watch);
+        child->in_watch = NULL;
+        pubsub__buf_fini(&child->in);
+        pubsub__buf_init(&child->in, 0);
+    }
+}
+
+/* ---- output again -------------------------------------------------------------------------- */
 
 static void complain(exec_child *child)
 {
@@ -404,9 +428,11 @@ static bool watch_child(exec_child *child)
     }
     child->out_watch = host->watch_new(host, child->out_fd, on_out, child);
     child->err_watch = host->watch_new(host, child->err_fd, on_err, child);
-    if (child->out_watch == NULL || child->err_watch == NULL) {
+    child->in_watch = host->watch_new(host, child->in_fd, on_in, child);
+    if (child->out_watch == NULL || child->err_watch == NULL || child->in_watch == NULL) {
         return false;
     }
+    host->watch_set(child->in_watch, PUBSUB_HOST_WRITE);
     host->watch_set(child->out_watch, PUBSUB_HOST_READ);
     host->watch_set(child->err_watch, PUBSUB_HOST_READ);
     if (child->end_watch != NULL) {
@@ -435,6 +461,8 @@ exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,
     child->end_fd = child->in_fd = child->out_fd = child->err_fd = -1;
     pubsub__buf_init(&child->out, options->max_line + READ_AT_ONCE);
     pubsub__buf_init(&child->complaint, COMPLAINT_MAX);
+    child->in = *options->input;
+    pubsub__buf_init(options->input, 0);
     child->look = host->timer_new(host, look_for_end, child);
     child->kill = host->timer_new(host, kill_now, child);
     code = child->look == NULL || child->kill == NULL ? ENOMEM : open_pipes(fds);

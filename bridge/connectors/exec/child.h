@@ -6,6 +6,8 @@
  * ends when this process does; on Linux the program is killed then, and already when the thread that
  * started it ends. */
 
+#include "base/buf.h"
+
 #include <pubsub/connector.h>
 
 typedef struct exec_child exec_child;
@@ -22,8 +24,9 @@ typedef struct exec_child_events {
 typedef struct exec_child_options {
     char *const *argv;
     char *const *env;
-    const char *dir; /* NULL = this process's */
-    size_t max_line; /* of what is kept when output is not taken */
+    const char *dir;    /* NULL = this process's */
+    size_t max_line;    /* of what is kept when output is not taken */
+    pubsub__buf *input; /* what its standard input begins with; taken */
 } exec_child_options;
 
 exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,

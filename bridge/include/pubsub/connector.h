@@ -123,6 +123,13 @@ struct pubsub_emitter {
 
     /** Something was heard of the source (a heartbeat, any byte). For the detection of stalls. */
     void (*alive)(pubsub_emitter *emitter, pubsub_bytes model);
+
+    /** Every model that has a stored position, in no order; for connectors whose models are patterns. What
+     *  `each` gets is borrowed for its call, in which the emitter must not be called. NULL, or not within
+     *  `size`: not known. */
+    void (*stored_all)(pubsub_emitter *emitter,
+                       void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                       void *ctx);
 };
 
 /* ---- the host ------------------------------------------------------------------------------ */

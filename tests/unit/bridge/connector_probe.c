@@ -3,6 +3,7 @@
  *   connector_probe [-l OBJECT] [-n INSTANCES] CONNECTOR MODEL[,MODEL..] name=value ...
  *   auto | hold | full | refuse NAME   what becomes of events from now on; at first auto
  *   settle NAME            the held ones: OK, EAGAIN, ...
+ *   models COUNT           so many models have a stored position: b0, c1, b2, ...
  *   resume | stop | start | stored POSITION | check | files */
 #include <pubsub/connector.h>
 
@@ -35,6 +36,7 @@ static int probe_count = 1;
 static enum { AUTO, HOLD, FULL, REFUSE } mode;
 static pubsub_err refusal;
 static char stored_position[4096];
+static int stored_models;
 static char input[8192];
 static size_t input_len;
 static bool at_end;
@@ -149,6 +151,19 @@ static void on_alive(pubsub_emitter *emitter, pubsub_bytes model)
 {
     (void)emitter;
     (void)model;
+}
+
+/* As many models as are told, each with the position that is stored, if one is. */
+static void on_stored_all(pubsub_emitter *emitter,
+                          void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                          void *ctx)
+{
+    (void)emitter;
+    for (int i = 0; i < stored_models; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "%c%d", i % 2 == 0 ? 'b' : 'c', i);
+        each(ctx, pubsub_bytes_of(name), pubsub_bytes_of(stored_position));
+    }
 }
 
 static void on_log(pubsub_host *self, int level, const char *text)
@@ -271,6 +286,8 @@ static void command(char *line)
         return;
     } else if (strcmp(line, "stored") == 0) {
         snprintf(stored_position, sizeof(stored_position), "%s", argument);
+    } else if (strcmp(line, "models") == 0) {
+        stored_models = (int)strtol(argument, NULL, 10);
     } else if (strcmp(line, "check") == 0) {
         connector->check(probes[0].self, on_finding, on_checked, NULL);
         return;
@@ -359,7 +376,8 @@ static int make(int argc, char **argv)
                                         on_stored,
                                         on_state,
                                         on_error,
-                                        on_alive};
+                                        on_alive,
+                                        on_stored_all};
         p->emitter = emitter;
         p->index = i;
         if (connector->initialize(&p->self, &init, &err) != PUBSUB_OK) {

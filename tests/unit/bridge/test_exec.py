@@ -195,6 +195,36 @@ class Life(Case):
             self.assertEqual(position, '{"at": "\\"7\\" é"}')
             self.assertEqual(json.loads(positions), {"a": position})
 
+    def test_positions_of_patterns_are_given_back(self):
+        """In the first line of its input, and in the environment as long as they fit there."""
+        program = self.python("""
+            first = sys.stdin.readline()
+            given = json.loads(first)
+            say(model="b", document=[given["models"], os.environ["PUBSUB_MODELS"], os.environ["PUBSUB_POSITION"]])
+            say(model="b", document=sorted(given["positions"].items())[:3])
+            say(model="b", document=[len(given["positions"]), len(first)])
+            say(model="b", document=len(json.loads(os.environ.get("PUBSUB_POSITIONS", "[]"))))
+            say(model="b", document=[os.getpid(), sys.stdin.read()])
+        """)
+        with Probe("exec", "b*,x", *program, "restart=never") as probe:
+            probe.expect("event")
+            self.assertEqual(json.loads(probe.expect("event")["document"]), [])
+            probe.tell("stored p\"7")
+            for models, fits in (5, True), (20000, False):
+                probe.send("models %d" % models)
+                probe.send("stop")
+                probe.expect("stopped")
+                probe.seen.clear()
+                probe.send("start")
+                self.assertEqual(json.loads(probe.expect("event")["document"]), [["b*", "x"], '["b*","x"]', ""])
+                some = json.loads(probe.expect("event")["document"])
+                self.assertEqual(some[:2], [["b0", 'p"7'], ["b10" if models > 10 else "b2", 'p"7']])
+                self.assertNotIn("c", {model[0] for model, _ in some})
+                count, size = json.loads(probe.expect("event")["document"])
+                self.assertEqual(count, (models + 1) // 2 + 1)  # and x
+                self.assertEqual(size < 65536, fits)
+                self.assertEqual(json.loads(probe.expect("event")["document"]), count if fits else 0)
+
     def test_it_is_started_again(self):
         count = os.path.join(self.folder.name, "count")
         program = self.python("""

@@ -574,6 +574,32 @@ static void test_pipe_counts_what_comes_again(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static void remember(void *ctx, pubsub_bytes model, pubsub_bytes position)
+{
+    char *text = ctx;
+    size_t used = strlen(text);
+    (void)snprintf(text + used, 256 - used, "%.*s=%.*s ", (int)model.len, (const char *)model.data,
+                   (int)position.len, (const char *)position.data);
+}
+
+/* A connector whose models are patterns learns what is stored, though it knows no names. */
+static void test_pipe_tells_all_that_is_stored(void **state)
+{
+    (void)state;
+    bench t;
+    char text[256] = "";
+    set_up(&t);
+    t.pipe->emitter.stored_all(&t.pipe->emitter, remember, text);
+    assert_string_equal(text, "");
+    assert_int_equal(tell(&t, "accounts", "7", pubsub_bytes_of("a")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "orders", "", pubsub_bytes_of("b")), PUBSUB_OK);
+    until(&t, is_settled);
+    t.pipe->emitter.stored_all(&t.pipe->emitter, remember, text);
+    assert_string_equal(text, "accounts=7 ");
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_pipe_keeps_the_order_behind_a_retry),
         cmocka_unit_test(test_pipe_keeps_the_order_of_a_key),
         cmocka_unit_test(test_pipe_counts_what_comes_again),
+        cmocka_unit_test(test_pipe_tells_all_that_is_stored),
         cmocka_unit_test(test_pipe_frees_what_never_went),
         cmocka_unit_test(test_pipe_stops_before_the_next_of_a_key),
     };
