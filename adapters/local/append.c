@@ -337,9 +337,10 @@ static pubsub_err append_locked(local_store *store, local_record *records, size_
 {
     local_ctl *ctl = store->ctl;
     if (atomic_load(&ctl->failed) != 0) {
-        return pubsub__local_fail(err, PUBSUB_EIO,
-                                  "%s: the disk failed to store data earlier; run its repair",
-                                  store->dir);
+        return pubsub__local_fail(
+            err, PUBSUB_EIO,
+            "%s: the disk failed to store data earlier; open it alone with local.repair=yes",
+            store->dir);
     }
     pubsub_err rc = make_room(store, len, err);
     if (rc != PUBSUB_OK) {

@@ -64,9 +64,10 @@ static pubsub_err sync_locked(local_store *store, uint64_t upto, pubsub_error *e
 {
     local_ctl *ctl = store->ctl;
     if (atomic_load(&ctl->failed) != 0) {
-        return pubsub__local_fail(err, PUBSUB_EIO,
-                                  "%s: the disk failed to store data earlier; run its repair",
-                                  store->dir);
+        return pubsub__local_fail(
+            err, PUBSUB_EIO,
+            "%s: the disk failed to store data earlier; open it alone with local.repair=yes",
+            store->dir);
     }
     uint64_t from = atomic_load(&ctl->synced);
     if (from >= upto) {

@@ -86,16 +86,35 @@ class Spool(bridging.Case):
             log.write(data)
         code, _, err = self.command("spool", "check", file)
         self.assertEqual(code, 8, err)
-        self.assertIn("damaged", err)
+        self.assertIn("1 events are missing here", err)
+        self.assertIn("damaged: 1 lost", err)
         self.assertTrue(read(path) == bytes(data), "check changed the spool")
         code, _, err = self.command("spool", "repair", file)
         self.assertEqual(code, 8, err)  # what is lost is lost, and said again
+        self.assertIn("damaged: 1 lost", err)
         running = self.bridge(self.hook_file(), log="again.log")
         running.until_route("one", "what is left", lambda route: route["published"] >= 49)
         self.assertEqual(self.post(100), 200)
         bridging.until("the new one", lambda: 100 in self.numbers())
         self.assertEqual([n for n in range(50) if n not in self.numbers()], [25])
         self.assertIn("damaged", running.log())
+        self.stopped(running)
+
+    def test_repair_wants_it_alone(self):
+        """It looks through the whole log, which nobody may use meanwhile."""
+        file, running = self.filled(3)
+        self.stopped(running, 6)
+        spool = os.path.dirname(os.path.dirname(self.segments()[0]))
+        reader = self.spawn([bridging.PUBSUB, "sub", "-b", "local:" + spool, "#"], "reader.log")
+        bridging.until("the reader", lambda: self.command("spool", "repair", file)[0] != 0)
+        self.assertIn("is in use", self.command("spool", "repair", file)[2])
+        self.assertEqual(self.command("spool", "check", file)[0], 0)
+        reader.kill()
+        code, _, err = self.command("spool", "repair", file)
+        self.assertEqual(code, 0, err)
+        self.assertIn("one: 3 events", err)
+        running = self.bridge(self.hook_file(), log="again.log")
+        running.until_route("one", "the events", lambda route: route["published"] == 3)
         self.stopped(running)
 
     def test_too_large_for_the_spool(self):
