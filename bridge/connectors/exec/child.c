@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pipe2, dup3, execvpe, closefrom, syscall */
+#define _GNU_SOURCE /* pipe2, dup3, execvpe, closefrom, memfd_create, syscall */
 #endif
 #include "connectors/exec/child.h"
 
@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -36,12 +37,10 @@ struct exec_child {
     int out_fd; /* -1 = at its end */
     int err_fd;
     pubsub_host_watch *end_watch;
-    pubsub_host_watch *in_watch; /* while there is something to write */
     pubsub_host_watch *out_watch;
     pubsub_host_watch *err_watch;
     pubsub_host_timer *look;
     pubsub_host_timer *kill;
-    pubsub__buf in;
     pubsub__buf out;
     pubsub__buf complaint;
     int status;
@@ -72,13 +71,13 @@ static void close_fd(pubsub_host *host, pubsub_host_watch **watch, int *fd)
 static void child_free(exec_child *child)
 {
     pubsub_host *host = child->host;
+    pubsub_host_watch *none = NULL;
     close_fd(host, &child->end_watch, &child->end_fd);
     close_fd(host, &child->out_watch, &child->out_fd);
     close_fd(host, &child->err_watch, &child->err_fd);
-    close_fd(host, &child->in_watch, &child->in_fd);
+    close_fd(host, &none, &child->in_fd);
     host->timer_free(child->look);
     host->timer_free(child->kill);
-    pubsub__buf_fini(&child->in);
     pubsub__buf_fini(&child->out);
     pubsub__buf_fini(&child->complaint);
     pubsub__free(child);
@@ -224,28 +223,6 @@ void exec_child_resume(exec_child *child)
     }
 }
 
-/* ---- input --------------------------------------------------------------------------------- */
-
-/* The descriptor stays open when all is written, or nobody reads it: its end is that of this process. */
-static void on_in(void *ctx, uint32_t bits)
-{
-    exec_child *child = ctx;
-    ssize_t put = write(child->in_fd, child->in.data, child->in.len);
-    (void)bits;
-    if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-    pubsub__buf_drop(&child->in, put < 0 ? child->in.len : (size_t)put);
-    if (child->in.len == 0) {
-        child->host->watch_free(child->in_watch);
-        child->in_watch = NULL;
-        pubsub__buf_fini(&child->in);
-        pubsub__buf_init(&child->in, 0);
-    }
-}
-
-/* ---- output again -------------------------------------------------------------------------- */
-
 static void complain(exec_child *child)
 {
     if (child->complaint.len > 0) {
@@ -295,13 +272,15 @@ void exec_child_stop(exec_child *child, pubsub_duration_ms patience)
 
 /* ---- the beginning ------------------------------------------------------------------------- */
 
-enum { REPORT_FD = 3 };
+enum { REPORT_FD = EXEC_GIVEN_FD + 1 };
 
 /* Between fork and exec only calls that are safe in a signal handler. Everything that can go wrong gives an
  * errno. */
-static int become(const exec_child_options *options, const int *fds, int *report, pid_t parent)
+static int become(const exec_child_options *options, const int *fds, int given, int *report,
+                  pid_t parent)
 {
-    int ends[4] = {-1, -1, -1, -1};
+    const int from[] = {fds[0], fds[1], fds[2], given, *report};
+    int ends[5] = {-1, -1, -1, -1, -1};
     struct sigaction plain;
     sigset_t none;
     memset(&plain, 0, sizeof(plain));
@@ -321,18 +300,18 @@ static int become(const exec_child_options *options, const int *fds, int *report
     if (setpgid(0, 0) != 0) {
         return errno;
     }
-    for (int i = 0; i < 4; i++) { /* out of the way of the numbers they are to have */
-        ends[i] = fcntl(i < 3 ? fds[i] : *report, F_DUPFD_CLOEXEC, REPORT_FD + 1);
+    for (int i = 0; i <= REPORT_FD; i++) { /* out of the way of the numbers they are to have */
+        ends[i] = fcntl(from[i], F_DUPFD_CLOEXEC, REPORT_FD + 1);
         if (ends[i] < 0) {
             return errno;
         }
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i <= EXEC_GIVEN_FD; i++) {
         if (dup2(ends[i], i) < 0) {
             return errno;
         }
     }
-    if (dup3(ends[3], REPORT_FD, O_CLOEXEC) < 0) {
+    if (dup3(ends[REPORT_FD], REPORT_FD, O_CLOEXEC) < 0) {
         return errno;
     }
     *report = REPORT_FD;
@@ -348,12 +327,32 @@ static int become(const exec_child_options *options, const int *fds, int *report
     return errno;
 }
 
-static void child_main(const exec_child_options *options, const int *fds, int report, pid_t parent)
+static void child_main(const exec_child_options *options, const int *fds, int given, int report,
+                       pid_t parent)
 {
-    int code = become(options, fds, &report, parent);
+    int code = become(options, fds, given, &report, parent);
     while (write(report, &code, sizeof(code)) < 0 && errno == EINTR) {
     }
     _exit(127);
+}
+
+/* A file without a name, at its beginning; -1 with errno. */
+static int file_of(const pubsub__buf *content)
+{
+    int fd = memfd_create("positions", MFD_CLOEXEC);
+    size_t done = 0;
+    while (fd >= 0 && done < content->len) {
+        ssize_t put = write(fd, content->data + done, content->len - done);
+        if (put < 0 && errno != EINTR) {
+            int code = errno;
+            (void)close(fd);
+            errno = code;
+            return -1;
+        }
+        done += put > 0 ? (size_t)put : 0;
+    }
+    (void)lseek(fd, 0, SEEK_SET);
+    return fd;
 }
 
 /* posix_spawn() knows no signal for a parent's death. */
@@ -365,18 +364,25 @@ static int spawn(pid_t *pid, const exec_child_options *options, const int *fds)
     sigset_t all;
     sigset_t before;
     pid_t parent = getpid();
-    if (pipe2(ends, O_CLOEXEC) != 0) {
+    int given = file_of(options->given);
+    if (given < 0) {
         return errno;
+    }
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        code = errno;
+        (void)close(given);
+        return code;
     }
     /* A handler of ours must not run in the child. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     *pid = fork();
     if (*pid == 0) {
-        child_main(options, fds, ends[1], parent);
+        child_main(options, fds, given, ends[1], parent);
     }
     code = *pid < 0 ? errno : 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)close(given);
     (void)close(ends[1]);
     if (code == 0) {
         do {
@@ -428,11 +434,9 @@ static bool watch_child(exec_child *child)
     }
     child->out_watch = host->watch_new(host, child->out_fd, on_out, child);
     child->err_watch = host->watch_new(host, child->err_fd, on_err, child);
-    child->in_watch = host->watch_new(host, child->in_fd, on_in, child);
-    if (child->out_watch == NULL || child->err_watch == NULL || child->in_watch == NULL) {
+    if (child->out_watch == NULL || child->err_watch == NULL) {
         return false;
     }
-    host->watch_set(child->in_watch, PUBSUB_HOST_WRITE);
     host->watch_set(child->out_watch, PUBSUB_HOST_READ);
     host->watch_set(child->err_watch, PUBSUB_HOST_READ);
     if (child->end_watch != NULL) {
@@ -461,8 +465,6 @@ exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,
     child->end_fd = child->in_fd = child->out_fd = child->err_fd = -1;
     pubsub__buf_init(&child->out, options->max_line + READ_AT_ONCE);
     pubsub__buf_init(&child->complaint, COMPLAINT_MAX);
-    child->in = *options->input;
-    pubsub__buf_init(options->input, 0);
     child->look = host->timer_new(host, look_for_end, child);
     child->kill = host->timer_new(host, kill_now, child);
     code = child->look == NULL || child->kill == NULL ? ENOMEM : open_pipes(fds);

@@ -21,12 +21,15 @@ typedef struct exec_child_events {
     void (*on_end)(void *ctx, int status);
 } exec_child_events;
 
+/* The descriptor of a file it is given. */
+#define EXEC_GIVEN_FD 3
+
 typedef struct exec_child_options {
     char *const *argv;
     char *const *env;
-    const char *dir;    /* NULL = this process's */
-    size_t max_line;    /* of what is kept when output is not taken */
-    pubsub__buf *input; /* what its standard input begins with; taken */
+    const char *dir;          /* NULL = this process's */
+    size_t max_line;          /* of what is kept when output is not taken */
+    const pubsub__buf *given; /* what it finds in the file EXEC_GIVEN_FD */
 } exec_child_options;
 
 exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "connectors/exec/child.h"
 #include "connectors/models.h"
 #include "json/slice.h"
 
@@ -116,27 +117,32 @@ static bool add_pair(exec_env *env, const char *name, const pubsub__buf *value)
 }
 
 /* Every model's stored position as a JSON object, and their names as a list. A system takes no variable of
- * more than 128 KiB: what is longer is in the first line of input only. */
+ * more than 128 KiB: what is longer is in the file only. */
 static bool add_models(exec_env *env, pubsub_emitter *emitter, char *const *models)
 {
     positions all = {.models = models};
     pubsub__buf names;
     pubsub__buf one;
+    pubsub__buf file;
     pubsub__buf_init(&all.text, POSITIONS_MAX);
     pubsub__buf_init(&names, POSITIONS_MAX);
     pubsub__buf_init(&one, PUBSUB_POSITION_BYTES_MAX);
-    bool ok = add_names(&names, models) && add_positions(&all, emitter, &one) &&
+    pubsub__buf_init(&file, TEXT_MAX);
+    bool ok = pubsub__buf_printf(&file, "/dev/fd/%d", EXEC_GIVEN_FD) == PUBSUB__BUF_OK &&
+              add_names(&names, models) && add_positions(&all, emitter, &one) &&
               add_pair(env, "PUBSUB_POSITION=", &one) &&
+              add_pair(env, "PUBSUB_POSITIONS_FILE=", &file) &&
               (names.len > VARIABLE_MAX || add_pair(env, "PUBSUB_MODELS=", &names)) &&
               (all.text.len > VARIABLE_MAX || add_pair(env, "PUBSUB_POSITIONS=", &all.text)) &&
-              pubsub__buf_add_text(&env->input, "{\"models\":") == PUBSUB__BUF_OK &&
-              pubsub__buf_add(&env->input, names.data, names.len) == PUBSUB__BUF_OK &&
-              pubsub__buf_add_text(&env->input, ",\"positions\":") == PUBSUB__BUF_OK &&
-              pubsub__buf_add(&env->input, all.text.data, all.text.len) == PUBSUB__BUF_OK &&
-              pubsub__buf_add_text(&env->input, "}\n") == PUBSUB__BUF_OK;
+              pubsub__buf_add_text(&env->given, "{\"models\":") == PUBSUB__BUF_OK &&
+              pubsub__buf_add(&env->given, names.data, names.len) == PUBSUB__BUF_OK &&
+              pubsub__buf_add_text(&env->given, ",\"positions\":") == PUBSUB__BUF_OK &&
+              pubsub__buf_add(&env->given, all.text.data, all.text.len) == PUBSUB__BUF_OK &&
+              pubsub__buf_add_text(&env->given, "}\n") == PUBSUB__BUF_OK;
     pubsub__buf_fini(&names);
     pubsub__buf_fini(&all.text);
     pubsub__buf_fini(&one);
+    pubsub__buf_fini(&file);
     return ok;
 }
 
@@ -149,7 +155,7 @@ bool exec_env_fill(exec_env *env, pubsub_emitter *emitter, char *const *models, 
                                        "TZ",    "TMPDIR", "LD_LIBRARY_PATH"};
     bool ok = true;
     memset(env, 0, sizeof(*env));
-    pubsub__buf_init(&env->input, 3 * (size_t)POSITIONS_MAX);
+    pubsub__buf_init(&env->given, 3 * (size_t)POSITIONS_MAX);
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]) && ok; i++) {
         const char *value = getenv(kept[i]);
         pubsub__buf text;
@@ -176,5 +182,5 @@ void exec_env_fini(exec_env *env)
         pubsub__free(env->list[i]);
     }
     env->count = 0;
-    pubsub__buf_fini(&env->input);
+    pubsub__buf_fini(&env->given);
 }

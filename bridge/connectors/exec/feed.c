@@ -206,7 +206,7 @@ pubsub_err exec_feed_launch(exec_feed *feed, pubsub_error *err)
 {
     static const exec_child_events events = {on_output, on_complaint, on_end};
     exec_env env;
-    exec_child_options options = {feed->argv, env.list, feed->dir, feed->max_line, &env.input};
+    exec_child_options options = {feed->argv, env.list, feed->dir, feed->max_line, &env.given};
     pubsub_error detail = PUBSUB_ERROR_INIT;
     feed->line_number = 0;
     feed->told_active = false;

@@ -176,7 +176,7 @@ class Life(Case):
             self.assertEqual((env["PUBSUB_MODELS"], env["PUBSUB_POSITIONS"], env["PUBSUB_POSITION"]),
                              ('["a"]', "{}", ""))
             fds = json.loads(probe.expect("event")["document"])
-            self.assertEqual(fds[:3] + fds[4:], ["0", "1", "2"])  # and the one that looks
+            self.assertEqual(fds[:4] + fds[5:], ["0", "1", "2", "3"])  # and the one that looks
             self.assertEqual(json.loads(probe.expect("event")["document"]),
                              [os.path.realpath(self.folder.name), True, ["an argument"]])
             self.assertEqual(json.loads(probe.expect("event")["document"])[1], "0" * 16)
@@ -196,9 +196,9 @@ class Life(Case):
             self.assertEqual(json.loads(positions), {"a": position})
 
     def test_positions_of_patterns_are_given_back(self):
-        """In the first line of its input, and in the environment as long as they fit there."""
+        """In a file, and in the environment as long as they fit there."""
         program = self.python("""
-            first = sys.stdin.readline()
+            with open(os.environ["PUBSUB_POSITIONS_FILE"]) as file: first = file.read()
             given = json.loads(first)
             say(model="b", document=[given["models"], os.environ["PUBSUB_MODELS"], os.environ["PUBSUB_POSITION"]])
             say(model="b", document=sorted(given["positions"].items())[:3])
