@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "exit.h"
 #include "host/host.h"
+#include "http/server.h"
 #include "ops/ops.h"
 #include "report.h"
 #include "say.h"
@@ -124,6 +125,7 @@ static void on_reload_signal(void *ctx, int number)
         (next->listen != NULL && strcmp(next->listen, run->config->listen) != 0)) {
         bridge_say(PUBSUB_LOG_WARN, NULL, "`state` and `listen` change with a restart only");
     }
+    bridge_server_reload(run->host);
     run->next = next;
     bridge_engine_apply(run->engine, next, on_applied, run);
 }

@@ -20,6 +20,9 @@ bridge_links *bridge_links_of(pubsub_host *host, pubsub_error *err);
 /* cert_file NULL = plain. */
 bridge_port *bridge_port_new(bridge_links *links, const char *cert_file, const char *key_file,
                              pubsub_error *err);
+/* Read the files again; connections that stand keep what they have. On failure nothing has changed. */
+pubsub_err bridge_port_reload(bridge_port *port, const char *cert_file, const char *key_file,
+                              pubsub_error *err);
 /* Every link of it has been closed. */
 void bridge_port_free(bridge_port *port);
 

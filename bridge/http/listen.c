@@ -313,6 +313,7 @@ void server_listener_free(server_listener *listener)
         bridge_port_free(listener->port);
         pubsub__free(listener->host_name);
         pubsub__free(listener->cert_file);
+        pubsub__free(listener->key_file);
         pubsub__free(listener);
     }
 }
@@ -342,8 +343,10 @@ static pubsub_err open_listener(server_listener *listener, const address_text *a
     fill_limits(&listener->limits);
     listener->host_name = pubsub__strdup(address->host);
     listener->cert_file = pubsub__strdup(options->cert_file);
+    listener->key_file = pubsub__strdup(options->key_file);
     if (listener->host_name == NULL ||
-        (options->cert_file != NULL && listener->cert_file == NULL)) {
+        (options->cert_file != NULL &&
+         (listener->cert_file == NULL || listener->key_file == NULL))) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
     }
     code = open_all(listener, address, options->listen, err);
@@ -421,5 +424,22 @@ void server_listener_forget(server_listener *listener)
     }
     if (*at != NULL) {
         *at = listener->next;
+    }
+}
+
+void bridge_server_reload(pubsub_host *host)
+{
+    for (server_listener *at = all_listeners; at != NULL; at = at->next) {
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        char line[sizeof(err.text) + 400];
+        if (at->host != host || at->cert_file == NULL || at->closing) {
+            continue;
+        }
+        bool done = bridge_port_reload(at->port, at->cert_file, at->key_file, &err) == PUBSUB_OK;
+        (void)snprintf(line, sizeof(line), "%.200s:%u: %s%s", at->host_name, at->port_number,
+                       done ? "the certificate was read again"
+                            : "the certificate stays as it was: ",
+                       done ? "" : pubsub_error_text(&err));
+        host->log(host, done ? PUBSUB_LOG_INFO : PUBSUB_LOG_ERROR, line);
     }
 }

@@ -47,6 +47,10 @@ typedef struct bridge_mount_options {
 pubsub_err bridge_mount_new(bridge_mount **out, pubsub_host *host,
                             const bridge_mount_options *options, pubsub_error *err);
 
+/* Read the certificates of all addresses again, and log what comes of it. One that cannot be used changes
+ * nothing. */
+void bridge_server_reload(pubsub_host *host);
+
 /* Whether an address names this machine only. Looks nothing up. */
 bool bridge_listen_is_loopback(const char *listen);
 

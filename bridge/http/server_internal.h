@@ -32,6 +32,7 @@ struct server_listener {
     bridge_port *port;
     char *host_name;
     char *cert_file; /* NULL = plain */
+    char *key_file;
     unsigned port_number;
     bridge_server_limits limits;
     server_socket sockets[SERVER_SOCKETS_MAX];

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import subprocess
 
 import bridging
 
@@ -67,6 +69,27 @@ class Ops(bridging.Case):
         self.assertIn("nobody listens there", told["routes"][0]["error"])
         self.assertIn(str(port), told["routes"][0]["error"])
         self.stopped(running, 6)
+
+    def test_a_certificate_that_is_not_trusted(self):
+        """/ready says which it is, and what to set."""
+        cert, key, port = self.path("cert.pem"), self.path("key.pem"), self.free_port()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost"], check=True, stderr=subprocess.DEVNULL)
+        bridging.Couch(self, "--tls-port", str(port), "--cert", cert, "--key", key, store=False)
+        crm = {"connector": "couchdb", "url": "https://localhost:%d" % port, "retry_max": "100ms"}
+        running = self.bridge(self.config({"crm": crm}, [{"name": "one", "model": "accounts", "topic": "t"}]))
+        running.until_state("one", "waiting")
+        status, _, body = running.get("/ready")
+        route = json.loads(body)["routes"][0]
+        self.assertEqual((status, route["state"]), (503, "waiting"))
+        self.assertIn("the server's certificate is not trusted", route["error"])
+        self.assertIn("tls_ca is not set", route["error"])
+        self.config({"crm": dict(crm, tls_ca=cert)}, [{"name": "one", "model": "accounts", "topic": "t"}])
+        running.signal(signal.SIGHUP)
+        running.until_state("one", "active")
+        self.assertEqual(running.get("/ready")[0], 200)
+        self.stopped(running)
 
     def test_status(self):
         file = self.simple(3)

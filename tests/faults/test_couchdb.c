@@ -812,6 +812,35 @@ static void test_couchdb_speaks_tls(void **state)
     }
 }
 
+/* The server of tokens has authorities of its own. */
+static void test_couchdb_trusts_its_server_of_tokens(void **state)
+{
+    (void)state;
+    scene *s = open_scene("couchdb3", "auth,tls");
+    char ca[200];
+    char key[160];
+    char iam[192];
+    (void)snprintf(ca, sizeof(ca), "iam_ca=%.150s", kit_broker_need(s->server, "ca"));
+    (void)snprintf(key, sizeof(key), "iam_key=%s", kit_broker_password(s->server, false));
+    (void)snprintf(iam, sizeof(iam), "iam_url=%.150s/identity/token",
+                   kit_broker_need(s->server, "url_tls"));
+    set(s, "auth=iam");
+    set(s, iam);
+    set(s, key);
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_WAITING));
+    assert_int_equal(s->source.last_error.code, PUBSUB_ETLS);
+    assert_non_null(
+        strstr(s->source.errors, "logging in: the server's certificate is not trusted"));
+    assert_non_null(strstr(s->source.errors, "iam_ca"));
+    kit_source_stop(&s->source);
+    set(s, ca);
+    start(s); /* nobody made the database, so who is let in is told that */
+    KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_STOPPED));
+    assert_int_equal(s->source.last_error.code, PUBSUB_ENOTFOUND);
+    close_scene(s);
+}
+
 static void test_couchdb_check_says_what_is_there(void **state)
 {
     static const char *const models[] = {"accounts", "nope", "acc*", NULL};
@@ -882,6 +911,7 @@ int main(void)
         cmocka_unit_test(test_couchdb_notices_a_server_that_hangs),
         cmocka_unit_test(test_pouchdb_killed_loses_nothing),
         cmocka_unit_test(test_couchdb_speaks_tls),
+        cmocka_unit_test(test_couchdb_trusts_its_server_of_tokens),
         cmocka_unit_test(test_couchdb_check_says_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,7 @@ typedef struct couch_settings {
     char *token;
     char *iam_key;
     char *iam_url;
+    char *iam_ca_file;
     char *since;
     char *selector; /* body of the request, {"selector":...}; NULL = none */
     char *ca_file;
@@ -143,7 +144,7 @@ static inline pubsub_bytes couch_bytes(const pubsub__buf *buf)
 }
 
 /* settings.c */
-#define COUCH_SETTING_COUNT 21
+#define COUCH_SETTING_COUNT 22
 extern const pubsub_setting couch_setting_table[COUCH_SETTING_COUNT];
 pubsub_err couch_settings_read(couch_settings *set, const pubsub_connector_init *init,
                                pubsub_error *err);
