@@ -23,6 +23,7 @@
 #define SPOOL_MODEL "pubsub-spool-model"
 #define SPOOL_TOPIC "pubsub-spool-topic"
 #define SPOOL_TIME "pubsub-spool-time"
+#define SPOOL_RUN "pubsub-spool-run" /* which pipe wrote it: one of this run, or of one before */
 
 typedef struct bridge_pipe bridge_pipe;
 
@@ -130,6 +131,11 @@ struct bridge_pipe {
     size_t settled_count;
 
     pipe_counts counts;
+    int64_t waiting;    /* events that were at the source when it was started */
+    bool knows_waiting; /* it was told */
+    const char *writer; /* `instance` of the pipe that fills the spool now; NULL = none */
+    bool met_writer;    /* an event of it has come: what is older than this run was all before it */
+    uint64_t older;     /* so many */
     uint64_t alive_ns;
     uint64_t last_event_ns;
     uint64_t last_commit_ns;

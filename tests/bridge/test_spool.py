@@ -45,6 +45,7 @@ class Spool(bridging.Case):
         running.kill()
         running = self.bridge(self.hook_file(), log="again.log")
         running.until_route("one", "the events", lambda route: route["published"] == 5)
+        running.until_route("one", "nothing left", lambda route: route["spooled"] == 0)
         self.stopped(running)
         self.assertEqual(self.numbers(), [0, 1, 2, 3, 4])
 
@@ -97,7 +98,33 @@ class Spool(bridging.Case):
         self.assertEqual(self.post(100), 200)
         bridging.until("the new one", lambda: 100 in self.numbers())
         self.assertEqual([n for n in range(50) if n not in self.numbers()], [25])
+        running.until_route("one", "none left", lambda route: route["spooled"] == 0)  # nor the lost one
         self.assertIn("damaged", running.log())
+        self.stopped(running)
+
+    def test_what_is_in_it_is_counted_over_restarts(self):
+        """By whatever the bridge ended: kill -9, and in good order."""
+        file, running = self.filled(5)
+        running.until_route("one", "five", lambda route: route["spooled"] == 5)
+        running.kill()
+        running = self.bridge(file, log="second.log")
+        running.until_route("one", "five again", lambda route: route["spooled"] == 5)
+        self.assertEqual(self.post(5), 200)
+        running.until_route("one", "six", lambda route: route["spooled"] == 6)
+        self.assertIn("pubsub_bridge_spooled_events{route=\"one\",source=\"hooks\",broker=\"main\"} 6",
+                      running.get("/metrics")[2].decode())
+        self.stopped(running, 6)
+        running = self.bridge(file, log="third.log")
+        running.until_route("one", "six again", lambda route: route["spooled"] == 6)
+        self.stopped(running, 6)
+        running = self.bridge(self.hook_file(), log="fourth.log")
+        running.until_route("one", "none", lambda route: route["published"] == 6 and route["spooled"] == 0)
+        self.assertEqual(self.post(6), 200)
+        running.until_route("one", "none again", lambda route: route["published"] == 7 and route["spooled"] == 0)
+        self.stopped(running)
+        self.assertEqual(self.numbers(), list(range(7)))
+        running = self.bridge(self.hook_file(), log="fifth.log")
+        self.assertEqual(running.until_state("one", "active")["spooled"], 0)
         self.stopped(running)
 
     def test_repair_wants_it_alone(self):

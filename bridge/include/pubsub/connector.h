@@ -130,6 +130,10 @@ struct pubsub_emitter {
     void (*stored_all)(pubsub_emitter *emitter,
                        void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
                        void *ctx);
+
+    /** So many events of before this start wait at the source, for people who want to know; negative when
+     *  some that were told of turned out to be lost. NULL, or not within `size`: nobody does. */
+    void (*waiting)(pubsub_emitter *emitter, int64_t more);
 };
 
 /* ---- the host ------------------------------------------------------------------------------ */

@@ -369,15 +369,15 @@ static int make(int argc, char **argv)
     init.in_flight = 100;
     for (int i = 0; i < probe_count; i++) {
         probe *p = &probes[i];
-        const pubsub_emitter emitter = {PUBSUB_CONNECTOR_ABI,
-                                        sizeof(emitter),
-                                        on_event,
-                                        on_position,
-                                        on_stored,
-                                        on_state,
-                                        on_error,
-                                        on_alive,
-                                        on_stored_all};
+        const pubsub_emitter emitter = {.abi = PUBSUB_CONNECTOR_ABI,
+                                        .size = sizeof(emitter),
+                                        .event = on_event,
+                                        .position = on_position,
+                                        .stored = on_stored,
+                                        .state = on_state,
+                                        .error = on_error,
+                                        .alive = on_alive,
+                                        .stored_all = on_stored_all};
         p->emitter = emitter;
         p->index = i;
         if (connector->initialize(&p->self, &init, &err) != PUBSUB_OK) {
