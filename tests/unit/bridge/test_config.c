@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "support/cmocka.h"
-#include "support/tempdir.h"
 #include "unit/bridge/config_files.h"
 
 #include <pubsub/log.h>

@@ -3,7 +3,6 @@
 #include "config/reader.h"
 
 #include "support/cmocka.h"
-#include "support/tempdir.h"
 #include "unit/bridge/config_files.h"
 
 #include <stdio.h>
