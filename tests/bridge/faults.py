@@ -185,7 +185,9 @@ class ExecSource:
         self.settings = case.exec_source(self.file)
 
     def feed(self, numbers):
+        """Not all at once: the fault is to come while events flow."""
         self.case.append(self.file, numbers)
+        threading.Event().wait(0.005)
 
     def kill(self):
         until("the program", lambda: os.path.exists(self.file + ".pid"))
