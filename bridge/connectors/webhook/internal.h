@@ -54,6 +54,7 @@ typedef struct webhook {
     void (*done)(void *ctx);
     void *done_ctx;
     struct webhook *next; /* of the receiver */
+    struct webhook *next_known;
 } webhook;
 
 void webhook_config_unref(webhook_config *config);
