@@ -182,17 +182,6 @@ static bool find_text(const webhook_delivery *d, const char *header, const char 
     return true;
 }
 
-static bool is_under_way(const webhook_delivery *d)
-{
-    for (const webhook_delivery *at = d->receiver->deliveries; at != NULL; at = at->next) {
-        if (at != d && at->emitted && at->has_digest &&
-            memcmp(&at->digest, &d->digest, sizeof(d->digest)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* True: it is new and may go on; else it is answered. */
 static bool is_new(webhook_delivery *d)
 {
@@ -211,13 +200,13 @@ static bool is_new(webhook_delivery *d)
     if (receiver->config->dedupe_size == 0) {
         return true;
     }
-    d->has_digest = webhook_digest_of(model, id, &d->digest);
+    d->has_digest = webhook_digest_of(receiver->seen, model, id, &d->digest);
     if (d->has_digest &&
         webhook_seen_has(receiver->seen, &d->digest, receiver->host->now_ns(receiver->host))) {
         webhook_accept(d);
         return false;
     }
-    if (d->has_digest && is_under_way(d)) {
+    if (d->has_digest && webhook_is_under_way(d)) {
         webhook_refuse(d, 503, "the same delivery is under way");
         return false;
     }
