@@ -64,6 +64,9 @@ bool bridge_percent_decode(pubsub_bytes text, bool plus_is_blank, pubsub__buf *o
  * broken. */
 bool bridge_query_find(pubsub_bytes query, const char *name, pubsub__buf *out);
 
+/* -1 = it is none. */
+int bridge_hex_digit(char c);
+
 /* Whether bytes are this text, in any case. */
 bool bridge_bytes_are(pubsub_bytes bytes, const char *text);
 
