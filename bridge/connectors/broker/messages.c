@@ -52,12 +52,17 @@ static broker_item *new_item(broker_self *self, pubsub_message *message)
     return item;
 }
 
-static void release(broker_self *self, broker_item *item)
+static void recycle(broker_self *self, broker_item *item)
 {
-    pubsub_message_unref(item->message);
     item->message = NULL;
     item->next = self->pool;
     self->pool = item;
+}
+
+static void release(broker_self *self, broker_item *item)
+{
+    pubsub_message_unref(item->message);
+    recycle(self, item);
 }
 
 /* ---- events ---- */
@@ -250,8 +255,9 @@ void broker_settled(void *ctx, const pubsub_settled *settled, size_t count)
     for (size_t i = 0; i <= count; i++) {
         if (filled == ACK_BATCH || (i == count && filled > 0)) {
             (void)pubsub_message_ack_batch(good, filled);
+            pubsub_message_unref_batch(good, filled);
             while (filled > 0) {
-                release(self, items[--filled]);
+                recycle(self, items[--filled]);
             }
         }
         if (i == count) {
