@@ -53,7 +53,7 @@ void server_conn_free(server_conn *conn)
 static void begin_request(server_conn *conn, size_t len)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    bridge_request *request = pubsub__calloc(1, sizeof(*request) + len);
+    bridge_request *request = server_request_new(conn, conn->in.data, len);
     const char *why = "";
     pubsub_bytes head = {NULL, len};
     int status = 0;
@@ -61,11 +61,9 @@ static void begin_request(server_conn *conn, size_t len)
         server_conn_broken(conn);
         return;
     }
-    memcpy(request->bytes, conn->in.data, len);
     pubsub__buf_drop(&conn->in, len);
     server_conn_no_time(conn);
     head.data = request->bytes;
-    request->conn = conn;
     status = bridge_head_parse(&request->head, head, &why);
     request->mount = status == 0 ? server_mount_find(conn->listener, request->head.path) : NULL;
     if (status == 0 && request->mount == NULL) {
@@ -79,7 +77,7 @@ static void begin_request(server_conn *conn, size_t len)
         why = "the body is too big";
     }
     if (status != 0) {
-        pubsub__free(request);
+        server_request_drop(request);
         server_conn_fail(conn, status, why);
         return;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/head.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -293,7 +294,7 @@ int bridge_head_parse(bridge_head *out, pubsub_bytes head, const char **why)
     const char *at = head.data;
     const char *end = at + head.len - 2; /* the empty line's CR LF stays for the loop to end at */
     bool is_first = true;
-    memset(out, 0, sizeof(*out));
+    memset(out, 0, offsetof(bridge_head, fields));
     *why = "";
     while (at < end) {
         const char *line_end = memchr(at, '\r', (size_t)(end - at));

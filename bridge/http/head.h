@@ -20,12 +20,13 @@ typedef struct bridge_head {
     pubsub_bytes method;
     pubsub_bytes path;
     pubsub_bytes query;
-    bridge_field fields[BRIDGE_HEAD_FIELDS_MAX];
     size_t field_count;
     int64_t length; /* -1 = not told */
     bool chunked;
     bool keep_alive;
     bool expects; /* "100-continue" */
+    bridge_field
+        fields[BRIDGE_HEAD_FIELDS_MAX]; /* last: those behind field_count are never touched */
 } bridge_head;
 
 /* The length of the complete head at the start of the data with its empty line, 0 = more is needed.

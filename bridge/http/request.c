@@ -3,12 +3,15 @@
 #include "base/clock.h"
 #include "http/server_internal.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 enum {
     UNSENT_MAX = 256 * 1024, /* of an answer in pieces */
+    POOL_MAX = 256,
+    POOL_ROOM = 1024, /* bytes of a head in those of the pool */
 };
 
 static const char *reason_of(int status)
@@ -100,11 +103,58 @@ bool server_put_head(server_conn *conn, int status, const char *headers, int64_t
     return ok;
 }
 
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* They are large, because a head may have many fields, and there is one for each request: so many are kept
+ * as are used at a time, and what a short head does not use is never touched. */
+bridge_request *server_request_new(server_conn *conn, const void *head, size_t len)
+{
+    server_listener *listener = conn->listener;
+    bridge_request *request = listener->pool;
+    size_t room = len < POOL_ROOM ? POOL_ROOM : len;
+    if (request != NULL && len <= request->room) {
+        listener->pool = request->next;
+        listener->pooled--;
+        room = request->room;
+    } else {
+        request = pubsub__alloc(sizeof(*request) + room);
+    }
+    if (request != NULL) {
+        memset(request, 0, offsetof(bridge_request, head));
+        request->conn = conn;
+        request->room = room;
+        memcpy(request->bytes, head, len);
+    }
+    return request;
+}
+
+void server_request_drop(bridge_request *request)
+{
+    server_listener *listener = request->conn->listener;
+    if (request->room != POOL_ROOM || listener->pooled == POOL_MAX) {
+        pubsub__free(request);
+        return;
+    }
+    request->next = listener->pool;
+    listener->pool = request;
+    listener->pooled++;
+}
+
 void server_request_free(bridge_request *request)
 {
     bridge_mount *mount = request->mount;
-    pubsub__free(request);
+    server_request_drop(request);
     server_mount_released(mount);
+}
+
+void server_pool_free(server_listener *listener)
+{
+    while (listener->pool != NULL) {
+        bridge_request *request = listener->pool;
+        listener->pool = request->next;
+        pubsub__free(request);
+    }
+    listener->pooled = 0;
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */

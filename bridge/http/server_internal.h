@@ -41,6 +41,8 @@ struct server_listener {
     bridge_mount *mounts;
     server_conn *conns; /* the newest first */
     size_t conn_count;
+    bridge_request *pool; /* used up, for the next ones */
+    size_t pooled;
     bool closing;
     time_t date_s; /* what `date` says */
     char date[48];
@@ -97,14 +99,16 @@ struct bridge_request {
     server_conn *conn;
     bridge_mount *mount;
     void *data;
-    bridge_head head;
+    bridge_request *next; /* in the listener's pool */
+    size_t room;          /* for bytes of a head */
     bridge_chunks chunks;
     int64_t body; /* bytes so far */
     bool paused;
     bool complete; /* the body is */
     bool begun;    /* answered in pieces */
     bool chunked;  /* the answer */
-    char bytes[];  /* of the head */
+    bridge_head head;
+    char bytes[]; /* of the head */
 };
 
 /* listen.c */
@@ -146,7 +150,11 @@ void server_conn_broken(server_conn *conn);
 /* request.c */
 bool server_put_head(server_conn *conn, int status, const char *headers, int64_t length,
                      bool chunked, bool keep);
-void server_request_free(bridge_request *request);
+/* One with a copy of the head's bytes and nothing else in it. NULL when memory is short. */
+bridge_request *server_request_new(server_conn *conn, const void *head, size_t len);
+void server_request_free(bridge_request *request); /* its mount is told */
+void server_request_drop(bridge_request *request); /* it never had one */
+void server_pool_free(server_listener *listener);
 
 /* server.c */
 bridge_mount *server_mount_find(server_listener *listener, pubsub_bytes path);
