@@ -186,7 +186,7 @@ void pubsub_message_unref_batch(pubsub_message *const *messages, size_t count)
         }
         pubsub_subscription *sub = message->block->owner;
         pubsub_client *client = sub->client;
-        if (locked != client) {
+        if (locked != NULL && locked != client) {
             leave(&locked, &handed_over);
         }
         if (locked == NULL && !pubsub__client_forked(client)) {
