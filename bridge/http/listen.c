@@ -319,6 +319,7 @@ void server_listener_free(server_listener *listener)
     if (listener != NULL) {
         server_listener_stop(listener);
         bridge_port_free(listener->port);
+        server_pool_free(listener);
         pubsub__free(listener->host_name);
         pubsub__free(listener->cert_file);
         pubsub__free(listener);

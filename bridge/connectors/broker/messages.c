@@ -52,10 +52,10 @@ static broker_item *new_item(broker_self *self, pubsub_message *message)
     return item;
 }
 
-void broker_release(broker_self *self, broker_item *item)
+/* Its message was let go of. */
+static void recycle(broker_self *self, broker_item *item)
 {
     broker_item *copy = item->copy;
-    pubsub_message_unref(item->message);
     item->message = NULL;
     item->copy = NULL;
     item->next = self->pool;
@@ -66,6 +66,12 @@ void broker_release(broker_self *self, broker_item *item)
         copy->next = self->pool;
         self->pool = copy;
     }
+}
+
+void broker_release(broker_self *self, broker_item *item)
+{
+    pubsub_message_unref(item->message);
+    recycle(self, item);
 }
 
 /* ---- events ---- */
@@ -250,24 +256,23 @@ void broker_resume(void *ctx)
 /* ---- settling ---- */
 
 /* Dealt with. After an interruption the broker may hand it out all the same. */
-static void put_away(broker_self *self, broker_item *item)
-{
-    if (item->lives != self->lives) {
-        broker_append(&self->late, item);
-    } else {
-        broker_release(self, item);
-    }
-}
-
+/* Acknowledged, and let go of together; what came before an interruption is kept, to know its copy by. */
 static void ack_all(broker_self *self, broker_item **items, pubsub_message **messages, size_t count)
 {
+    size_t done = 0;
     (void)pubsub_message_ack_batch(messages, count);
     for (size_t i = 0; i < count; i++) {
         if (items[i]->copy != NULL) {
             (void)pubsub_message_ack(items[i]->copy->message);
         }
-        put_away(self, items[i]);
+        if (items[i]->lives != self->lives) {
+            broker_append(&self->late, items[i]);
+        } else {
+            messages[done++] = items[i]->message;
+            recycle(self, items[i]);
+        }
     }
+    pubsub_message_unref_batch(messages, done);
 }
 
 static void give_back(broker_self *self, broker_item *item, pubsub_err why)

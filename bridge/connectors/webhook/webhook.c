@@ -152,9 +152,14 @@ static void read_signature(reading *r, webhook_config *config)
              "signature: anybody could send events to this address; set a secret and a signature, "
              "or write signature: none");
     }
+}
+
+/* Behind read_preset: a secret is made ready for the algorithm. */
+static void read_secrets(reading *r, webhook_config *config)
+{
     for (size_t i = 0; i < r->init->setting_count && r->code == PUBSUB_OK; i++) {
         if (strcmp(r->init->settings[i].name, "secret") == 0) {
-            r->code = webhook_signer_add(signer, r->init->settings[i].text, r->err);
+            r->code = webhook_signer_add(&config->signer, r->init->settings[i].text, r->err);
         }
     }
 }
@@ -271,6 +276,7 @@ static pubsub_err read_config(webhook *self, const pubsub_connector_init *init, 
     read_path(&r, config);
     read_signature(&r, config);
     read_preset(&r, config);
+    read_secrets(&r, config);
     read_rest(&r, config);
     return r.code;
 }
