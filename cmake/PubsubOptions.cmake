@@ -28,6 +28,13 @@ foreach(adapter IN LISTS PUBSUB_KNOWN_ADAPTERS)
     endif()
 endforeach()
 
+option(PUBSUB_ADAPTER_MODULES
+    "Adapters with a heavy library are modules that the shared library opens when they are used" ON)
+# Of libpubsub.so: 0 until 1.0, then the major version.
+set(PUBSUB_SOVERSION 0)
+# Where adapters are, seen from where the library is. An adapter is built for one SOVERSION.
+set(PUBSUB_ADAPTER_SUBDIR "pubsub/adapters-${PUBSUB_SOVERSION}")
+
 set(PUBSUB_TLS AUTO CACHE STRING "TLS by OpenSSL: AUTO, ON or OFF")
 set_property(CACHE PUBSUB_TLS PROPERTY STRINGS AUTO ON OFF)
 if(NOT PUBSUB_TLS MATCHES "^(AUTO|ON|OFF)$")
