@@ -2,6 +2,8 @@
 option(PUBSUB_BUILD_CLI "Build the pubsub command" ON)
 option(PUBSUB_BUILD_BRIDGE "Build pubsub-bridge and the library of connectors" ON)
 option(PUBSUB_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(PUBSUB_BUILD_CONFORMANCE "Build pubsub-conformance, for authors of adapters; needs cmocka"
+    ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_BUILD_BENCHMARKS "Build the benchmark programs" ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_INSTALL "Generate install rules" ${PROJECT_IS_TOP_LEVEL})

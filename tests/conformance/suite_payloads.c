@@ -382,7 +382,8 @@ enum { SHORT = 30, SHORT_REMOTE = 500, LONG = 3600000 };
 /* A connection takes its time before it sends anything, on a busy machine. */
 static pubsub_duration_ms short_life(const conf *t)
 {
-    pubsub_duration_ms least = t->adapter->network != NULL ? SHORT_REMOTE : SHORT;
+    pubsub_duration_ms least =
+        t->adapter->network != NULL || t->adapter->remote ? SHORT_REMOTE : SHORT;
     return t->adapter->expiry_step > least ? t->adapter->expiry_step : least;
 }
 

@@ -70,7 +70,7 @@ static void adapter_disconnect(void *self, uint32_t link, bool final)
 {
     (void)self;
     (void)link;
-    (void)final;
+    (void) final;
 }
 
 static size_t adapter_submit(void *self, pubsub_spi_publish *const *publishes, size_t count)

@@ -26,8 +26,7 @@ static void test_static_opens_no_file(void **state)
     (void)state;
     assert_int_equal(setenv("PUBSUB_ADAPTER_PATH", TEST_MODULES, 1), 0);
     assert_int_equal(pubsub_caps_offline("first:", NULL, &caps, &error), PUBSUB_ESCHEME);
-    assert_int_equal(pubsub_adapter_load(TEST_MODULES "/first.so", &table, &error),
-                     PUBSUB_ENOTSUP);
+    assert_int_equal(pubsub_adapter_load(TEST_MODULES "/first.so", &table, &error), PUBSUB_ENOTSUP);
     assert_null(table);
     assert_non_null(strstr(error.text, "built in"));
 }
