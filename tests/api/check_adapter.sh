@@ -83,6 +83,9 @@ grep -q 'FAILED.*hundred_in_one_call' "$work/lost.log" || fail "$(cat "$work/los
 suite --list >"$work/list"
 grep -q '^delivery.hundred_in_one_call$' "$work/list" || fail "--list does not name the case"
 code=0
+suite --only 'no_such_case*' 'memory:{unique}' >"$work/usage.log" 2>&1 || code=$?
+[ "$code" -eq 2 ] || fail "a pattern that matches nothing: exit status $code, expected 2"
+code=0
 suite nosuchscheme: >"$work/usage.log" 2>&1 || code=$?
 [ "$code" -eq 2 ] || fail "an unknown scheme: exit status $code, expected 2"
 

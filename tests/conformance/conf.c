@@ -25,6 +25,7 @@ static unsigned proofs[PUBSUB_FEATURE_COUNT];
 static unsigned refusals[PUBSUB_FEATURE_COUNT];
 static bool mode_works[MODES];
 static bool filtered;
+static unsigned runs;
 /* cmocka hands the test what set_up left; which case it is stands in the item before that. */
 static const item *current;
 static conf_result outcome;
@@ -260,7 +261,6 @@ static int64_t limit_of(const conf_case *row)
 
 static int set_up(void **state)
 {
-    static unsigned runs;
     const item *mine = *state;
     conf *t = calloc(1, sizeof(*t));
     if (t == NULL) {
@@ -427,6 +427,11 @@ static size_t fill_items(item *items)
         }
     }
     return n;
+}
+
+unsigned conf_runs(void)
+{
+    return runs;
 }
 
 void conf_each(void (*fn)(void *ctx, const char *suite, const conf_case *row), void *ctx)

@@ -145,6 +145,8 @@ extern const kit_role conf_roles[];
 int conf_main(const conf_adapter *adapter, int argc, char **argv);
 /* The same without arguments: pattern NULL = everything. */
 int conf_run(const conf_adapter *adapter, const char *pattern);
+/* How many cases that run looked at, each mode counted, also those it skipped. */
+unsigned conf_runs(void);
 /* Call fn for each case. */
 void conf_each(void (*fn)(void *ctx, const char *suite, const conf_case *row), void *ctx);
 

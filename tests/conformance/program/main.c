@@ -93,6 +93,11 @@ static int run(program_args *args)
         conf_report_json(json, args->adapter.name, args->url);
     }
     failed = conf_run(&args->adapter, args->only);
+    if (conf_runs() == 0) {
+        (void)fprintf(stderr, "pubsub-conformance: no case matches '%s'; see --list\n",
+                      args->only != NULL ? args->only : "");
+        failed++;
+    }
     if (json != NULL) {
         (void)fprintf(json,
                       "{\"type\":\"left-out\",\"suite\":\"faults\",\"why\":\"needs a broker it may "
@@ -102,7 +107,7 @@ static int run(program_args *args)
     } else {
         printf("left out: faults.*, which need a broker they may stop, kill and cut off\n");
     }
-    return failed == 0 ? EXIT_PASSED : EXIT_NOT_PASSED;
+    return conf_runs() == 0 ? EXIT_USAGE : failed == 0 ? EXIT_PASSED : EXIT_NOT_PASSED;
 }
 
 int main(int argc, char **argv)
