@@ -23,6 +23,17 @@ typedef struct instance {
     pubsub_sink *sink;
 } instance;
 
+#ifdef ADAPTER_STAR
+static pubsub_err adapter_check_option(const pubsub_option_row *row, const char *name,
+                                       const char *value, pubsub_error *err)
+{
+    (void)row;
+    return strcmp(value, "all") == 0
+               ? PUBSUB_OK
+               : pubsub_error_set(err, PUBSUB_EOPTION, "option '%s': the module says no", name);
+}
+#endif
+
 static const pubsub_option_row options[] = {
     {.name = "speed",
      .type = PUBSUB_OPTION_INT,
@@ -30,6 +41,14 @@ static const pubsub_option_row options[] = {
      .max = 9,
      .adapter = ADAPTER_NAME,
      .help = "how fast"},
+#ifdef ADAPTER_STAR
+    {.name = "*",
+     .type = PUBSUB_OPTION_TEXT,
+     .scopes = PUBSUB_SCOPE_CLIENT,
+     .adapter = ADAPTER_NAME,
+     .check = adapter_check_option,
+     .help = "anything"},
+#endif
     {.name = NULL},
 };
 static const char *const schemes[] = {ADAPTER_SCHEME, ADAPTER_SCHEME "+tls", NULL};
