@@ -36,9 +36,10 @@ function(pubsub_add_library)
             "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include>"
             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
         target_link_libraries(${lib} PRIVATE $<BUILD_INTERFACE:pubsub_flags>
-            PkgConfig::LIBUV Threads::Threads ${packages} ${CMAKE_DL_LIBS})
+            PkgConfig::LIBUV Threads::Threads ${packages})
         set_target_properties(${lib} PROPERTIES LINKER_LANGUAGE C)
     endforeach()
+    target_link_libraries(pubsub PRIVATE ${CMAKE_DL_LIBS})
     set_target_properties(pubsub PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PUBSUB_SOVERSION})
     # A sanitizer's runtime comes with the program, so only plain builds can forbid open symbols.
     if(NOT PUBSUB_SANITIZE AND NOT PUBSUB_FUZZ)

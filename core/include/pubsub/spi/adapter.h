@@ -8,10 +8,10 @@
  *  library opens at the first use of its scheme, or a part of a program.
  *
  *  Versions: an adapter built for another PUBSUB_SPI_ABI is refused. The number changes when something is
- *  taken away or means something else, and when a struct grows that is passed in an array or inside
- *  another. Without a new number a struct may only grow at its end: pubsub_adapter (`size` says how far the
- *  adapter's reaches; what it does not reach does not exist), and what the core makes and hands over by
- *  pointer. Enumerations may get further values.
+ *  taken away or means something else, and when a struct grows that the adapter makes, that is passed in an
+ *  array or that lies inside another. Without a new number a struct may only grow at its end: pubsub_adapter
+ *  (`size` says how far the adapter's reaches; what it does not reach does not exist), and what the core makes
+ *  and hands over by pointer. Enumerations may get further values.
  *
  *  Rules that hold for every member unless it says otherwise:
  *  - It is called on the client's I/O thread, one call at a time, with no lock held. Members marked
