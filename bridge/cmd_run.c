@@ -236,10 +236,10 @@ int bridge_cmd_run(const bridge_args *args)
         bridge_say(PUBSUB_LOG_WARN, NULL,
                    "not everything in flight was confirmed in time; it comes "
                    "again at the next start");
-        code = code == BRIDGE_EXIT_OK ? BRIDGE_EXIT_TIMEOUT : code;
     }
-    if (run.failed && code == BRIDGE_EXIT_OK) {
-        code = BRIDGE_EXIT_FAILED;
+    if (code == BRIDGE_EXIT_OK) {
+        /* Whether a route that stops has something in flight is chance; that it stopped is not. */
+        code = run.failed ? BRIDGE_EXIT_FAILED : !run.clean ? BRIDGE_EXIT_TIMEOUT : BRIDGE_EXIT_OK;
     }
 out:
     clean_up(&run);

@@ -103,6 +103,7 @@ pubsub_err pubsub__local_sync(local_store *store, local_position upto, pubsub_er
     if (atomic_load_explicit(&store->ctl->synced, memory_order_acquire) >= upto.offset) {
         return PUBSUB_OK;
     }
+    atomic_store_explicit(&store->flushes, true, memory_order_relaxed);
     pthread_mutex_lock(&store->sync_mu);
     int sys = pubsub__local_flock(store->sync_fd, LOCK_EX);
     if (sys == 0) {

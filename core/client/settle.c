@@ -149,139 +149,63 @@ pubsub_message *pubsub_message_ref(pubsub_message *message)
     return message;
 }
 
+/* @locks lock held. Settled and processed long ago: its bytes go back to the credit. False: nobody counts
+ * any more. */
+static bool give_back(pubsub_client *client, const pubsub_subscription *sub,
+                      pubsub_message *message)
+{
+    if (sub->ended || !client->io_running || sub->inbox) {
+        return false;
+    }
+    atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
+    hand_over(client, message);
+    return true;
+}
+
+/* Not with a client's lock: the client may go away with its last message. */
+static void leave(pubsub_client **locked, bool *handed_over)
+{
+    if (*locked != NULL && *handed_over) {
+        unlock_and_wake(*locked);
+    } else if (*locked != NULL) {
+        pthread_mutex_unlock(&(*locked)->lock);
+    }
+    *locked = NULL;
+    *handed_over = false;
+}
+
+void pubsub_message_unref_batch(pubsub_message *const *messages, size_t count)
+{
+    pubsub_client *locked = NULL;
+    bool handed_over = false;
+    for (size_t i = 0; messages != NULL && i < count; i++) {
+        pubsub_message *message = messages[i];
+        if (message == NULL ||
+            atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
+            continue;
+        }
+        pubsub_subscription *sub = message->block->owner;
+        pubsub_client *client = sub->client;
+        if (locked != NULL && locked != client) {
+            leave(&locked, &handed_over);
+        }
+        if (locked == NULL && !pubsub__client_forked(client)) {
+            pthread_mutex_lock(&client->lock);
+            locked = client;
+        }
+        if (locked != NULL && give_back(client, sub, message)) {
+            handed_over = true;
+        } else {
+            leave(&locked, &handed_over);
+            pubsub__block_drop(message->block, 1);
+        }
+    }
+    leave(&locked, &handed_over);
+}
+
 void pubsub_message_unref(pubsub_message *message)
 {
-    if (message == NULL ||
-        atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    /* Settled and processed long ago; its bytes go back to the credit, unless nobody counts any more. */
-    pubsub_subscription *sub = message->block->owner;
-    pubsub_client *client = sub->client;
-    bool counts = false;
-    if (!pubsub__client_forked(client)) {
-        pthread_mutex_lock(&client->lock);
-        counts = !sub->ended && client->io_running && !sub->inbox;
-        if (counts) {
-            atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
-            pubsub__settle_locked(client, message);
-        }
-        pthread_mutex_unlock(&client->lock);
-    }
-    if (!counts) {
-        pubsub__block_drop(message->block, 1);
-    }
-}
-
-/* ---- held messages: a binary heap by due time ---- */
-
-static void heap_swap(pubsub__held *held, size_t a, size_t b)
-{
-    pubsub_message *keep = held->items[a];
-    held->items[a] = held->items[b];
-    held->items[b] = keep;
-}
-
-static void heap_down(pubsub__held *held, size_t at)
-{
-    for (;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < held->count; child++) {
-            if (held->items[child]->due_ns < held->items[least]->due_ns) {
-                least = child;
-            }
-        }
-        if (least == at) {
-            return;
-        }
-        heap_swap(held, at, least);
-        at = least;
-    }
-}
-
-void pubsub__held_add(pubsub_client *client, pubsub_message *message, pubsub_duration_ms delay)
-{
-    pubsub__held *held = &client->held;
-    if (held->count == held->capacity) {
-        size_t more = held->capacity == 0 ? 64 : held->capacity * 2;
-        pubsub_message **items = pubsub__realloc(held->items, more * sizeof(pubsub_message *));
-        if (items == NULL) { /* no memory to wait in: deliver again at once */
-            delay = 0;
-            if (held->capacity == 0) {
-                pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
-                return;
-            }
-            held->items[0]->due_ns = 0;
-            pubsub__held_due(client, 1);
-        } else {
-            held->items = items;
-            held->capacity = more;
-        }
-    }
-    message->due_ns = pubsub__clock_mono_ns() + (uint64_t)(delay < 0 ? 0 : delay) * 1000000u;
-    size_t at = held->count++;
-    held->items[at] = message;
-    while (at > 0 && held->items[(at - 1) / 2]->due_ns > held->items[at]->due_ns) {
-        heap_swap(held, at, (at - 1) / 2);
-        at = (at - 1) / 2;
-    }
-}
-
-static pubsub_message *heap_take(pubsub__held *held)
-{
-    pubsub_message *message = held->items[0];
-    held->items[0] = held->items[--held->count];
-    heap_down(held, 0);
-    return message;
-}
-
-/* Its delay is over: back into the ready queue, one attempt later. */
-static void deliver_again(pubsub_client *client, pubsub_message *message)
-{
-    pubsub_subscription *sub = message->block->owner;
-    atomic_store_explicit(&message->verdict, PUBSUB__UNSETTLED, memory_order_relaxed);
-    message->manual = false;
-    message->spi.attempt += message->spi.attempt > 0 ? 1 : 2;
-    message->spi.flags |= PUBSUB_SPI_REDELIVERED;
-    pubsub__free(message->reason);
-    message->reason = NULL;
-    pubsub__count(client, redelivered, 1);
-    pthread_mutex_lock(&client->lock);
-    pubsub__message_push(&sub->ready, message);
-    client->ready_messages++;
-    pubsub__ready_sub(client, sub);
-    pthread_mutex_unlock(&client->lock);
-    pthread_cond_broadcast(&client->ready_cond);
-}
-
-void pubsub__held_due(pubsub_client *client, uint64_t now_ns)
-{
-    while (client->held.count > 0 && client->held.items[0]->due_ns <= now_ns) {
-        deliver_again(client, heap_take(&client->held));
-    }
-}
-
-uint64_t pubsub__held_next_due(const pubsub_client *client)
-{
-    return client->held.count > 0 ? client->held.items[0]->due_ns : PUBSUB__FOREVER_NS;
-}
-
-void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription)
-{
-    pubsub__held *held = &client->held;
-    size_t kept = 0;
-    for (size_t i = 0; i < held->count; i++) {
-        pubsub_message *message = held->items[i];
-        if (subscription == NULL || message->block->owner == subscription) {
-            pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
-        } else {
-            held->items[kept++] = message;
-        }
-    }
-    held->count = kept;
-    for (size_t i = kept / 2; i-- > 0;) {
-        heap_down(held, i);
-    }
+    pubsub_message_unref_batch(&message, 1);
 }
 
 /* ---- on the I/O thread ---- */

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """/live /ready /status /metrics and the command status."""
+import contextlib
+import http.client
 import json
 import os
 import re
+import signal
 
 import bridging
 
@@ -52,6 +55,33 @@ class Ops(bridging.Case):
         with open(DOCS, encoding="utf-8") as docs:
             documented = re.findall(r"^\| `(pubsub_bridge_\w+)` \| (\w+) \|", docs.read(), re.M)
         self.assertEqual(sorted(documented), sorted(re.findall(r"^# TYPE (\w+) (\w+)", text, re.M)))
+        self.stopped(running)
+
+    def test_limits_of_a_shared_address(self):
+        """The endpoints stand on a webhook's address and have no limits of their own: the webhook's hold, also those of
+        a file that is read later."""
+        def file(limit):
+            return self.config({"hook": {"connector": "webhook", "listen": "127.0.0.1:%d" % port,
+                                         "max_connections_per_address": limit}}, [{"model": "m", "topic": "t"}])
+
+        def at_once():
+            """How many connections are answered while the others stay open."""
+            links = [http.client.HTTPConnection("127.0.0.1", port, timeout=bridging.DEADLINE) for _ in range(5)]
+            answered = 0
+            for link in links:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    link.request("GET", "/live")
+                    answered += link.getresponse().read() == b"live\n"
+            for link in links:
+                link.close()
+            return answered
+
+        self.port = port = self.free_port()
+        running = self.bridge(file(1))
+        bridging.until("one connection", lambda: at_once() == 1)
+        file(3)
+        running.signal(signal.SIGHUP).wait_for("is in force")
+        bridging.until("three connections", lambda: at_once() == 3, detail=running.log)
         self.stopped(running)
 
     def test_broker_away(self):

@@ -178,7 +178,8 @@ class Reload(bridging.Case):
     def test_wrong_file(self):
         file = self.two()
         running = self.bridge(file)
-        self.arrived(running, "same", 10)
+        for name in ("same", "changed"):
+            self.arrived(running, name, 10)
         before = running.routes()
         for text in ("routes: []\n", "", "\0", "a: [\n"):
             self.path("bridge.yaml", text)

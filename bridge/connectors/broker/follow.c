@@ -66,6 +66,7 @@ static void on_event(void *ctx, const pubsub_event *event)
         broker_tell_state(self, PUBSUB_SOURCE_STOPPED);
         break;
     case PUBSUB_EVENT_INTERRUPTED:
+        broker_interrupted(self);
         tell_error(self, event->error);
         broker_tell_state(self, PUBSUB_SOURCE_WAITING);
         break;

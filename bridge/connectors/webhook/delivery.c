@@ -33,6 +33,46 @@ webhook_delivery *webhook_delivery_new(webhook_receiver *receiver, bridge_reques
     return made;
 }
 
+static webhook_delivery **chain_of(const webhook_delivery *d)
+{
+    uint32_t hash = 0;
+    memcpy(&hash, d->digest.bytes, sizeof(hash));
+    return &d->receiver->under_way[hash & (WEBHOOK_UNDER_WAY - 1)];
+}
+
+bool webhook_is_under_way(const webhook_delivery *d)
+{
+    for (const webhook_delivery *at = *chain_of(d); at != NULL; at = at->chain) {
+        if (at != d && memcmp(&at->digest, &d->digest, sizeof(d->digest)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_out(webhook_delivery *d)
+{
+    d->emitted = true;
+    d->receiver->pending++;
+    if (d->has_digest) {
+        webhook_delivery **chain = chain_of(d);
+        d->chain = *chain;
+        *chain = d;
+    }
+}
+
+static void take_back(webhook_delivery *d)
+{
+    d->receiver->pending--;
+    if (d->has_digest) {
+        webhook_delivery **at = chain_of(d);
+        while (*at != d) {
+            at = &(*at)->chain;
+        }
+        *at = d->chain;
+    }
+}
+
 static void drop_body(webhook_delivery *d)
 {
     d->receiver->bodies -= d->body.len;
@@ -51,7 +91,7 @@ void webhook_delivery_free(webhook_delivery *d)
         d->receiver->deliveries = d->next;
     }
     if (d->emitted) {
-        d->receiver->pending--;
+        take_back(d);
     }
     drop_body(d);
     pubsub__buf_fini(&d->model);
@@ -162,8 +202,7 @@ void webhook_emit(webhook_delivery *d, int64_t time_s)
     if (receiver->config->any_body) {
         event.content_type = bridge_request_header(d->request, "content-type", NULL);
     }
-    d->emitted = true;
-    receiver->pending++;
+    set_out(d);
     d->waiting = count + 1;
     for (webhook *at = receiver->instances; at != NULL && d->part_count < count; at = at->next) {
         webhook_part *p = &d->parts[d->part_count];
