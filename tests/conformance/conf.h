@@ -34,7 +34,7 @@ enum {
     /* Two plain subscriptions of one topic, each of which gets all. */
     CONF_FANOUT = 1u << 10,
     /* Reaches the broker from another process, or measures this one without it. */
-    CONF_OUTSIDE = 1u << 11
+    CONF_OUTSIDE = 1u << 12
 };
 
 #define CONF_URL_MAX 512
