@@ -116,6 +116,9 @@ function(pubsub_add_modules)
             LIBRARY_OUTPUT_DIRECTORY "$<TARGET_FILE_DIR:pubsub>/${PUBSUB_ADAPTER_SUBDIR}")
         target_link_libraries(${target} PRIVATE pubsub_flags pubsub pubsub_stateless ${packages}
             Threads::Threads)
+        # Its other files know the table by its own name.
+        target_link_options(${target} PRIVATE
+            "-Wl,--defsym=pubsub__adapter_${name}=pubsub_adapter_v1")
         if(NOT PUBSUB_SANITIZE AND NOT PUBSUB_FUZZ)
             target_link_options(${target} PRIVATE -Wl,--no-undefined)
         endif()
