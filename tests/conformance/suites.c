@@ -18,5 +18,7 @@ const conf_suite conf_suites[] = {{"lifecycle", conf_lifecycle},
                                   {"limits", conf_limits},
                                   {"crash", conf_crash},
                                   {"once", conf_once},
+#ifndef CONF_WITHOUT_FAULTS
                                   {"faults", conf_faults},
+#endif
                                   {NULL, NULL}};
