@@ -134,7 +134,8 @@ static void init_message(pubsub_subscription *sub, pubsub_block *block, pubsub_m
     message->reason = NULL;
     message->generation = sub->generation;
     message->size = size_of(&message->spi);
-    message->manual = false;
+    message->manual = message->gone = false;
+    atomic_store_explicit(&message->recalled, false, memory_order_relaxed);
     atomic_store_explicit(&message->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&message->verdict, PUBSUB__UNSETTLED, memory_order_relaxed);
 }
@@ -156,6 +157,7 @@ void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription *subscripti
     block->owner = sub;
     pubsub__subscription_ref(sub);
     atomic_store_explicit(&block->refs, block->count, memory_order_relaxed);
+    pubsub__live_add(sub, block);
     if (sub->inbox) {
         for (uint32_t i = 0; i < block->count; i++) {
             init_message(sub, block, &block->messages[i]);

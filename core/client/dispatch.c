@@ -184,7 +184,8 @@ static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub_
     pubsub_message *message = NULL;
     while ((message = pubsub__message_pop(list)) != NULL) {
         if (atomic_load_explicit(&sub->ended, memory_order_relaxed) ||
-            atomic_load_explicit(&client->messages_stop, memory_order_relaxed)) {
+            atomic_load_explicit(&client->messages_stop, memory_order_relaxed) ||
+            atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
             atomic_store_explicit(&message->verdict, PUBSUB__HAND_BACK, memory_order_relaxed);
             pubsub__message_push(&settled, message);
             continue;

@@ -158,6 +158,7 @@ struct pubsub_subscription {
     bool overflowing;
     bool filtered_told;
     uint64_t filtered, matched;
+    pubsub_block *blocks; /* with messages that are not gone */
 };
 
 /* ---- links ---- */
@@ -531,6 +532,12 @@ void pubsub__settle_here(pubsub_client *client, pubsub_message *message,
 /* Throw away what waits for handlers (NO_ACK messages too when `all`). */
 void pubsub__deliver_clear(pubsub_client *client, pubsub_subscription *subscription, bool all);
 
+/* ---- recall.c [io] ---- */
+
+/* A block was given to its subscription; one of its messages is gone. */
+void pubsub__live_add(pubsub_subscription *subscription, pubsub_block *block);
+void pubsub__live_drop(pubsub_message *message);
+
 /* ---- settle.c ---- */
 
 /* [io] process what handlers decided. */
@@ -540,17 +547,21 @@ void pubsub__settle_take(pubsub_client *client);
 void pubsub__acks_expect_locked(pubsub_client *client);
 /* Looking is due: from now on acks wake the I/O thread again. */
 void pubsub__acks_due(pubsub_client *client, uint64_t now_ns);
-/* [io] */
-void pubsub__held_due(pubsub_client *client, uint64_t now_ns);
-uint64_t pubsub__held_next_due(const pubsub_client *client);
-/* [io] forget held messages of a subscription (NULL = of all). */
-void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription);
-/* [io] hold a message until its delay is over. */
-void pubsub__held_add(pubsub_client *client, pubsub_message *message, pubsub_duration_ms delay);
 /* @locks lock held. A caller's message is settled: no longer outstanding, to the I/O thread. */
 void pubsub__settle_locked(pubsub_client *client, pubsub_message *message);
 /* @locks lock held */
 void pubsub__outstanding_add(pubsub_subscription *subscription, pubsub_message *message);
+
+/* ---- held.c [io] ---- */
+
+void pubsub__held_due(pubsub_client *client, uint64_t now_ns);
+uint64_t pubsub__held_next_due(const pubsub_client *client);
+/* Forget held messages of a subscription (NULL = of all). */
+void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription);
+/* Hold a message until its delay is over; one that was recalled goes back instead. */
+void pubsub__held_add(pubsub_client *client, pubsub_message *message, pubsub_duration_ms delay);
+/* Take those of a subscription that were recalled; returns how many. */
+size_t pubsub__held_recall(pubsub_client *client, const pubsub_subscription *subscription);
 
 /* ---- deadletter.c [io] ---- */
 

@@ -173,117 +173,6 @@ void pubsub_message_unref(pubsub_message *message)
     }
 }
 
-/* ---- held messages: a binary heap by due time ---- */
-
-static void heap_swap(pubsub__held *held, size_t a, size_t b)
-{
-    pubsub_message *keep = held->items[a];
-    held->items[a] = held->items[b];
-    held->items[b] = keep;
-}
-
-static void heap_down(pubsub__held *held, size_t at)
-{
-    for (;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < held->count; child++) {
-            if (held->items[child]->due_ns < held->items[least]->due_ns) {
-                least = child;
-            }
-        }
-        if (least == at) {
-            return;
-        }
-        heap_swap(held, at, least);
-        at = least;
-    }
-}
-
-void pubsub__held_add(pubsub_client *client, pubsub_message *message, pubsub_duration_ms delay)
-{
-    pubsub__held *held = &client->held;
-    if (held->count == held->capacity) {
-        size_t more = held->capacity == 0 ? 64 : held->capacity * 2;
-        pubsub_message **items = pubsub__realloc(held->items, more * sizeof(pubsub_message *));
-        if (items == NULL) { /* no memory to wait in: deliver again at once */
-            delay = 0;
-            if (held->capacity == 0) {
-                pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
-                return;
-            }
-            held->items[0]->due_ns = 0;
-            pubsub__held_due(client, 1);
-        } else {
-            held->items = items;
-            held->capacity = more;
-        }
-    }
-    message->due_ns = pubsub__clock_mono_ns() + (uint64_t)(delay < 0 ? 0 : delay) * 1000000u;
-    size_t at = held->count++;
-    held->items[at] = message;
-    while (at > 0 && held->items[(at - 1) / 2]->due_ns > held->items[at]->due_ns) {
-        heap_swap(held, at, (at - 1) / 2);
-        at = (at - 1) / 2;
-    }
-}
-
-static pubsub_message *heap_take(pubsub__held *held)
-{
-    pubsub_message *message = held->items[0];
-    held->items[0] = held->items[--held->count];
-    heap_down(held, 0);
-    return message;
-}
-
-/* Its delay is over: back into the ready queue, one attempt later. */
-static void deliver_again(pubsub_client *client, pubsub_message *message)
-{
-    pubsub_subscription *sub = message->block->owner;
-    atomic_store_explicit(&message->verdict, PUBSUB__UNSETTLED, memory_order_relaxed);
-    message->manual = false;
-    message->spi.attempt += message->spi.attempt > 0 ? 1 : 2;
-    message->spi.flags |= PUBSUB_SPI_REDELIVERED;
-    pubsub__free(message->reason);
-    message->reason = NULL;
-    pubsub__count(client, redelivered, 1);
-    pthread_mutex_lock(&client->lock);
-    pubsub__message_push(&sub->ready, message);
-    client->ready_messages++;
-    pubsub__ready_sub(client, sub);
-    pthread_mutex_unlock(&client->lock);
-    pthread_cond_broadcast(&client->ready_cond);
-}
-
-void pubsub__held_due(pubsub_client *client, uint64_t now_ns)
-{
-    while (client->held.count > 0 && client->held.items[0]->due_ns <= now_ns) {
-        deliver_again(client, heap_take(&client->held));
-    }
-}
-
-uint64_t pubsub__held_next_due(const pubsub_client *client)
-{
-    return client->held.count > 0 ? client->held.items[0]->due_ns : PUBSUB__FOREVER_NS;
-}
-
-void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription)
-{
-    pubsub__held *held = &client->held;
-    size_t kept = 0;
-    for (size_t i = 0; i < held->count; i++) {
-        pubsub_message *message = held->items[i];
-        if (subscription == NULL || message->block->owner == subscription) {
-            pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
-        } else {
-            held->items[kept++] = message;
-        }
-    }
-    held->count = kept;
-    for (size_t i = kept / 2; i-- > 0;) {
-        heap_down(held, i);
-    }
-}
-
 /* ---- on the I/O thread ---- */
 
 struct acks {
@@ -329,6 +218,7 @@ static void let_go(pubsub_message *message)
     pubsub__free(message->reason);
     message->reason = NULL;
     sub->credit_used--;
+    pubsub__live_drop(message);
     uint32_t size = message->size;
     if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1) {
         sub->credit_bytes += size;
@@ -341,7 +231,10 @@ static void refused(struct acks *acks, pubsub_message *message)
     pubsub_client *client = acks->client;
     pubsub_subscription *sub = message->block->owner;
     pubsub__count(client, nacked, 1);
-    if (message->generation != sub->generation || sub->finishing) {
+    if (atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
+        acks_add(acks, message, PUBSUB_SPI_RELEASE);
+        let_go(message);
+    } else if (message->generation != sub->generation || sub->finishing) {
         acks_add(acks, message, sub->spi.native_nack ? PUBSUB_SPI_NACK : PUBSUB_SPI_RELEASE);
         let_go(message);
     } else if (pubsub__attempts_over(message)) {

@@ -34,6 +34,8 @@ struct pubsub_message {
     atomic_uint refs; /* 1 for the core until settled and processed, 1 per reference of a caller */
     atomic_uchar verdict; /* enum pubsub__verdict; set once by who settles it */
     bool manual;          /* waits for pubsub_message_ack, ack=auto does not apply */
+    bool gone;            /* [io] the core is through with it */
+    atomic_bool recalled; /* the adapter wants it back; set by the I/O thread */
 };
 
 typedef struct pubsub__block_pool pubsub__block_pool;
@@ -42,7 +44,9 @@ struct pubsub_block {
     pubsub__block_pool *pool;
     void *owner; /* the subscription, counted by the core; NULL before it is given away */
     pubsub_block *next_free;
-    atomic_uint refs; /* messages not finally released */
+    pubsub_block *next_live, *prev_live; /* [io] in its subscription's list */
+    uint32_t live;                       /* [io] messages that are not gone */
+    atomic_uint refs;                    /* messages not finally released */
     uint32_t count;
     uint32_t capacity;
     uint32_t size_class;

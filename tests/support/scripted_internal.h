@@ -25,6 +25,8 @@ typedef struct scripted_action {
     const char *reason;
     const char *correlation;
     size_t count;
+    size_t left;
+    uint64_t from, to;
     uint64_t missed;
     uint32_t link;
     pubsub_outcome outcome;

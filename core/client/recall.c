@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "client/internal.h"
+
+/* What an adapter takes back of what it gave: on the I/O thread, like all that touches these lists. */
+
+void pubsub__live_add(pubsub_subscription *sub, pubsub_block *block)
+{
+    block->live = block->count;
+    block->prev_live = NULL;
+    block->next_live = sub->blocks;
+    if (sub->blocks != NULL) {
+        sub->blocks->prev_live = block;
+    }
+    sub->blocks = block;
+}
+
+void pubsub__live_drop(pubsub_message *message)
+{
+    pubsub_block *block = message->block;
+    message->gone = true;
+    if (--block->live > 0) {
+        return;
+    }
+    pubsub_subscription *sub = block->owner;
+    if (block->prev_live != NULL) {
+        block->prev_live->next_live = block->next_live;
+    } else {
+        sub->blocks = block->next_live;
+    }
+    if (block->next_live != NULL) {
+        block->next_live->prev_live = block->prev_live;
+    }
+}
+
+/* Mark what is asked for. Returns how many that are. */
+static size_t mark(pubsub_subscription *sub, pubsub_recall_fn match, void *ctx)
+{
+    size_t count = 0;
+    for (pubsub_block *block = sub->blocks; block != NULL; block = block->next_live) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            pubsub_message *message = &block->messages[i];
+            if (!message->gone && match(ctx, message->spi.token, message->spi.position)) {
+                atomic_store_explicit(&message->recalled, true, memory_order_relaxed);
+                count++;
+            }
+        }
+    }
+    return count;
+}
+
+/* @locks lock held. Those of a list that are marked are settled without a word. Returns how many. */
+static size_t take_marked(pubsub_client *client, pubsub__message_list *list)
+{
+    pubsub__message_list kept = {NULL, NULL, 0};
+    pubsub_message *message = NULL;
+    size_t taken = 0;
+    while ((message = pubsub__message_pop(list)) != NULL) {
+        if (atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
+            pubsub__settle_here(client, message, PUBSUB__DONE);
+            taken++;
+        } else {
+            pubsub__message_push(&kept, message);
+        }
+    }
+    *list = kept;
+    return taken;
+}
+
+size_t pubsub_sink_recall(pubsub_sink *sink, pubsub_spi_subscription *subscription,
+                          pubsub_recall_fn match, void *ctx, size_t *left)
+{
+    pubsub_client *client = sink->client;
+    pubsub_subscription *sub = (pubsub_subscription *)(void *)subscription;
+    size_t marked = mark(sub, match, ctx);
+    size_t taken = 0;
+    if (marked > 0) {
+        pthread_mutex_lock(&client->lock);
+        taken = take_marked(client, &sub->ready);
+        client->ready_messages -= taken;
+        pubsub__ready_changed(client);
+        pthread_mutex_unlock(&client->lock);
+        taken += pubsub__held_recall(client, sub);
+        pubsub__turn_soon(client);
+    }
+    if (left != NULL) {
+        *left = marked - taken;
+    }
+    return taken;
+}
