@@ -402,6 +402,14 @@ uint64_t pubsub__deadline(pubsub_duration_ms timeout);
 void pubsub__turn(pubsub_client *client);
 /* [io] Have pubsub__turn called again: at the end of the one that runs, or in the next loop turn. */
 void pubsub__turn_soon(pubsub_client *client);
+/* [io] The loop has ended, and who waits for that hears it. */
+void pubsub__io_finish(pubsub_client *client);
+/* pthread_create with all signals blocked: those belong to the program's own threads. */
+int pubsub__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
+
+/* ---- workers.c ---- */
+
+/* @locks lock held */
 void pubsub__loop_dispatcher_start(pubsub_client *client);
 
 /* ---- link.c [io] ---- */
@@ -574,27 +582,36 @@ void pubsub__dead_letter_start(pubsub_client *client, pubsub_message *message);
 void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bool accepted,
                               const pubsub_error *err);
 
-/* ---- dispatch.c, events.c ---- */
+/* ---- ready.c: @locks lock held for all of these ---- */
+
+/* The handler of a subscription, its own or the client's; NULL = it is pulled from. */
+pubsub_message_fn pubsub__handler_of(const pubsub_subscription *subscription, void **ctx);
+/* Put a subscription with ready messages in the run queue. The caller signals ready_cond after it has
+ * left the lock, so that who wakes does not run into it. */
+void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription);
+/* Recompute whether something is ready: conditions and the descriptor. */
+void pubsub__ready_changed(pubsub_client *client);
+void pubsub__run_push(pubsub_client *client, pubsub_subscription *subscription);
+/* The next one, with the queue's reference; NULL = none. */
+pubsub_subscription *pubsub__run_pop(pubsub_client *client);
+void pubsub__run_queue_clear(pubsub_client *client);
+
+/* ---- dispatch.c, events.c, poll.c ---- */
 
 /* pubsub_client_poll without the check for dispatch=thread. */
 int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err);
-/* @locks lock held. Put a subscription with ready messages in the run queue. The caller signals
- * ready_cond after it has left the lock, so that who wakes does not run into it. */
-void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription);
-/* @locks lock held. Recompute whether something is ready: conditions and the descriptor. */
-void pubsub__ready_changed(pubsub_client *client);
 /* @locks lock held; may be left and taken again. Dispatch reports and events only. */
 void pubsub__dispatch_rest(pubsub_client *client);
-/* @locks lock held; left while handlers run. Returns how many ran. */
+/* @locks lock held; left while handlers run. Each returns how many ran. */
 int pubsub__dispatch_events(pubsub_client *client);
+int pubsub__dispatch_reports(pubsub_client *client);
+int pubsub__dispatch_messages(pubsub_client *client);
 /* Any thread, lock not held. */
 void pubsub__emit(pubsub_client *client, const pubsub_event *event);
 /* @locks lock held. */
 void pubsub__emit_locked(pubsub_client *client, const pubsub_event *event);
-
 /* @locks lock held */
 void pubsub__events_clear(pubsub_client *client);
-void pubsub__run_queue_clear(pubsub_client *client);
 
 /* ---- close.c ---- */
 
