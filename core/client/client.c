@@ -35,6 +35,7 @@ static void init_sync(pubsub_client *client)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&client->lock, NULL);
     pthread_cond_init(&client->ready_cond, &attr);
+    pthread_cond_init(&client->work_cond, &attr);
     pthread_cond_init(&client->state_cond, &attr);
     pthread_cond_init(&client->space_cond, &attr);
     pthread_cond_init(&client->freeze_cond, &attr);
@@ -123,6 +124,7 @@ static void destroy(pubsub_client *client)
     }
     pthread_mutex_destroy(&client->lock);
     pthread_cond_destroy(&client->ready_cond);
+    pthread_cond_destroy(&client->work_cond);
     pthread_cond_destroy(&client->state_cond);
     pthread_cond_destroy(&client->space_cond);
     pthread_cond_destroy(&client->freeze_cond);
@@ -217,19 +219,13 @@ void pubsub_client_free(pubsub_client *client)
     }
     client->stopping = true;
     pubsub__set_state_locked(client, PUBSUB_STATE_CLOSED, NULL);
-    client->dispatcher_stop = true;
-    pthread_cond_broadcast(&client->state_cond);
-    pthread_cond_broadcast(&client->ready_cond);
-    bool join = client->dispatcher_running;
-    client->dispatcher_running = false;
-    pthread_mutex_unlock(&client->lock);
-    if (join) {
-        pthread_join(client->dispatcher, NULL);
-    }
-    pthread_mutex_lock(&client->lock);
+    pubsub__workers_stop(client);
+    pubsub__frame frame;
     client->calling = true; /* requests are promised an end; nothing else is told any more */
     client->poller = pthread_self();
+    pubsub__frame_push(&frame, client);
     pubsub__calls_dispatch(client);
+    pubsub__frame_pop();
     client->calling = false;
     pubsub__undelivered_clear(client);
     pubsub__publish *publish = NULL;

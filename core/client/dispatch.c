@@ -55,10 +55,8 @@ void pubsub__dispatch_rest(pubsub_client *client)
 
 /* ---- messages ---- */
 
-/* @locks lock held. Returns whether the I/O thread has to be woken: not for each ack that only returns
- * credit or that it looks for soon, which costs two threads a trip for every message that trickles in. */
-static bool flush_settled(pubsub_client *client, const pubsub_subscription *sub,
-                          pubsub__message_list *settled)
+bool pubsub__flush_settled(pubsub_client *client, const pubsub_subscription *sub,
+                           pubsub__message_list *settled)
 {
     if (settled->head == NULL) {
         return false;
@@ -77,49 +75,75 @@ static bool flush_settled(pubsub_client *client, const pubsub_subscription *sub,
     return urgent;
 }
 
+static bool give_back(pubsub_message *message, pubsub__message_list *settled)
+{
+    atomic_store_explicit(&message->verdict, PUBSUB__HAND_BACK, memory_order_relaxed);
+    pubsub__message_push(settled, message);
+    return false;
+}
+
+/* With ack=manual: once outstanding it may be settled or forgotten, and gone, so it is held for the call. */
+static bool handle_manual(pubsub_subscription *sub, pubsub_message *message,
+                          pubsub__message_list *settled)
+{
+    pubsub_client *client = sub->client;
+    void *ctx = NULL;
+    pubsub_message_fn fn = pubsub__handler_of(sub, &ctx);
+    pthread_mutex_lock(&client->lock);
+    if (sub->ended) { /* the I/O thread may have forgotten its messages already */
+        pthread_mutex_unlock(&client->lock);
+        return give_back(message, settled);
+    }
+    pubsub_message_ref(message);
+    pubsub__outstanding_add(sub, message);
+    pthread_mutex_unlock(&client->lock);
+    fn(ctx, message);
+    if (sub->lanes != NULL) {
+        pthread_mutex_lock(&client->lock);
+        pubsub__lane_returned(client, message);
+        pthread_mutex_unlock(&client->lock);
+    }
+    pubsub_message_unref(message);
+    return true;
+}
+
+bool pubsub__handle(pubsub_subscription *sub, pubsub_message *message,
+                    pubsub__message_list *settled)
+{
+    if (atomic_load_explicit(&sub->ended, memory_order_relaxed) ||
+        atomic_load_explicit(&sub->client->messages_stop, memory_order_relaxed) ||
+        atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
+        return give_back(message, settled);
+    }
+    bool no_ack = message->spi.flags & PUBSUB_SPI_NO_ACK;
+    if (!sub->ack_auto && !no_ack) {
+        return handle_manual(sub, message, settled);
+    }
+    void *ctx = NULL;
+    pubsub_message_fn fn = pubsub__handler_of(sub, &ctx);
+    int refused = fn(ctx, message);
+    message->nack_delay = sub->nack_delay;
+    atomic_store_explicit(&message->verdict,
+                          no_ack         ? PUBSUB__DONE
+                          : refused != 0 ? PUBSUB__NACK
+                                         : PUBSUB__ACK,
+                          memory_order_relaxed);
+    pubsub__message_push(settled, message);
+    return true;
+}
+
 /* Call the handler for a list of messages, without the lock. What is not reached because the
  * subscription or the client ends is handed back. */
 static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub__message_list *list,
                         bool *wake)
 {
-    void *ctx = NULL;
-    pubsub_message_fn fn = pubsub__handler_of(sub, &ctx);
     pubsub__message_list settled = {NULL, NULL, 0};
     uint64_t since = pubsub__clock_coarse_ns();
     int calls = 0;
     pubsub_message *message = NULL;
     while ((message = pubsub__message_pop(list)) != NULL) {
-        if (atomic_load_explicit(&sub->ended, memory_order_relaxed) ||
-            atomic_load_explicit(&client->messages_stop, memory_order_relaxed) ||
-            atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
-            atomic_store_explicit(&message->verdict, PUBSUB__HAND_BACK, memory_order_relaxed);
-            pubsub__message_push(&settled, message);
+        if (!pubsub__handle(sub, message, &settled)) {
             continue;
-        }
-        bool no_ack = message->spi.flags & PUBSUB_SPI_NO_ACK;
-        if (!sub->ack_auto && !no_ack) {
-            pthread_mutex_lock(&client->lock);
-            if (sub->ended) { /* the I/O thread may have forgotten its messages already */
-                pthread_mutex_unlock(&client->lock);
-                atomic_store_explicit(&message->verdict, PUBSUB__HAND_BACK, memory_order_relaxed);
-                pubsub__message_push(&settled, message);
-                continue;
-            }
-            /* Once outstanding it may be settled or forgotten, and gone: hold it for the call. */
-            pubsub_message_ref(message);
-            pubsub__outstanding_add(sub, message);
-            pthread_mutex_unlock(&client->lock);
-            fn(ctx, message);
-            pubsub_message_unref(message);
-        } else {
-            int refused = fn(ctx, message);
-            message->nack_delay = sub->nack_delay;
-            atomic_store_explicit(&message->verdict,
-                                  no_ack         ? PUBSUB__DONE
-                                  : refused != 0 ? PUBSUB__NACK
-                                                 : PUBSUB__ACK,
-                                  memory_order_relaxed);
-            pubsub__message_push(&settled, message);
         }
         calls++;
         uint64_t now = pubsub__clock_coarse_ns();
@@ -127,7 +151,7 @@ static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub_
             settled.head != NULL) { /* slow handlers: acks do not wait for the round */
             since = now;
             pthread_mutex_lock(&client->lock);
-            bool urgent = flush_settled(client, sub, &settled);
+            bool urgent = pubsub__flush_settled(client, sub, &settled);
             pthread_mutex_unlock(&client->lock);
             if (urgent) {
                 pubsub__wake(client);
@@ -135,7 +159,7 @@ static int call_handler(pubsub_client *client, pubsub_subscription *sub, pubsub_
         }
     }
     pthread_mutex_lock(&client->lock);
-    *wake = flush_settled(client, sub, &settled);
+    *wake = pubsub__flush_settled(client, sub, &settled);
     return calls;
 }
 
@@ -153,14 +177,13 @@ static int dispatch_sub(pubsub_client *client, pubsub_subscription *sub, bool *w
         while (list.count < ROUND) {
             pubsub__message_push(&list, pubsub__message_pop(&sub->ready));
         }
-        pubsub__run_push(client, sub);
+        pubsub__run_push(sub);
     }
-    client->ready_messages -= list.count;
-    sub->called_fn = true;
-    sub->called_by = pthread_self();
+    pubsub__ready_less(sub, list.count);
+    sub->running = 1;
     pthread_mutex_unlock(&client->lock);
     int calls = call_handler(client, sub, &list, wake);
-    sub->called_fn = false;
+    sub->running = 0;
     pthread_cond_broadcast(&client->state_cond);
     return calls;
 }
@@ -169,8 +192,8 @@ static int dispatch_sub(pubsub_client *client, pubsub_subscription *sub, bool *w
 int pubsub__dispatch_messages(pubsub_client *client)
 {
     int calls = 0;
-    for (size_t left = client->run_count; left > 0; left--) {
-        pubsub_subscription *sub = pubsub__run_pop(client);
+    for (size_t left = client->run.count; left > 0; left--) {
+        pubsub_subscription *sub = pubsub__run_pop(&client->run);
         if (sub == NULL) {
             break;
         }

@@ -8,16 +8,88 @@
 
 /* Polling: which thread runs handlers, and when. */
 
-bool pubsub__in_callback(pubsub_client *client)
+static _Thread_local pubsub__frame *t_frame;
+
+void pubsub__frame_push(pubsub__frame *frame, const pubsub_client *client)
 {
-    return client->calling && pthread_equal(client->poller, pthread_self());
+    frame->up = t_frame;
+    frame->client = client;
+    t_frame = frame;
+}
+
+void pubsub__frame_pop(void)
+{
+    t_frame = t_frame->up;
+}
+
+bool pubsub__in_callback(const pubsub_client *client)
+{
+    for (const pubsub__frame *frame = t_frame; frame != NULL; frame = frame->up) {
+        if (frame->client == client) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* @locks lock held */
 static bool handlers_wait(const pubsub_client *client)
 {
-    return client->run_head != NULL || client->reports.head != NULL || client->events != NULL ||
-           client->calls.ended != NULL;
+    return client->run.head != NULL || client->reports.head != NULL || client->events != NULL ||
+           client->calls.ended != NULL || (client->work.head != NULL && !client->dispatch_thread);
+}
+
+/* @locks lock held. While another thread polls: do the work that several may do, until there was some, or
+ * until it is this one's turn to poll. Returns false when this call is over. */
+static bool poll_beside(pubsub_client *client, pubsub_duration_ms timeout, uint64_t deadline,
+                        int *calls)
+{
+    bool in_time = timeout != 0;
+    while (client->polling) {
+        *calls = pubsub__work(client);
+        if (*calls > 0 || !in_time || client->state == PUBSUB_STATE_CLOSED) {
+            return false;
+        }
+        if (client->polling && client->work.head == NULL) {
+            client->idle_workers++;
+            in_time = pubsub__wait(client, &client->work_cond, deadline);
+            client->idle_workers--;
+        }
+    }
+    return true;
+}
+
+/* @locks lock held; left while handlers run */
+static int dispatch_all(pubsub_client *client)
+{
+    pubsub__frame frame;
+    while (client->calling) { /* end() is dispatching what is left */
+        pthread_cond_wait(&client->state_cond, &client->lock);
+    }
+    client->calling = true;
+    client->poller = pthread_self(); /* end() may have put another thread here meanwhile */
+    pubsub__frame_push(&frame, client);
+    int calls = pubsub__dispatch_events(client);
+    calls += pubsub__dispatch_reports(client);
+    calls += pubsub__calls_dispatch(client);
+    calls += pubsub__dispatch_messages(client);
+    pubsub__frame_pop();
+    client->calling = false;
+    if (client->work.head != NULL && !client->dispatch_thread) {
+        calls += pubsub__work(client);
+    }
+    return calls;
+}
+
+static const char *why_not(const pubsub_client *client)
+{
+    if (pubsub__in_callback(client)) {
+        return "poll inside a handler";
+    }
+    return client->polling && client->workers == 0
+               ? "another thread is polling this client; several may for subscriptions with "
+                 "workers above 1"
+               : NULL;
 }
 
 int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err)
@@ -25,13 +97,16 @@ int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error
     int calls = 0;
     uint64_t deadline = timeout == 0 ? 0 : pubsub__deadline(timeout);
     pthread_mutex_lock(&client->lock);
-    if (pubsub__in_callback(client) || client->polling) {
-        calls = pubsub_error_set(err, PUBSUB_ESTATE,
-                                 client->calling && pthread_equal(client->poller, pthread_self())
-                                     ? "poll inside a handler"
-                                     : "another thread is polling this client");
-        pthread_mutex_unlock(&client->lock);
-        return calls;
+    const char *why = why_not(client);
+    if (why != NULL) {
+        calls = pubsub_error_set(err, PUBSUB_ESTATE, "%s", why);
+        goto out;
+    }
+    if (!poll_beside(client, timeout, deadline, &calls)) {
+        if (calls == 0 && client->state == PUBSUB_STATE_CLOSED) {
+            calls = pubsub_error_set(err, PUBSUB_ECLOSED, "the client is closed");
+        }
+        goto out;
     }
     client->polling = true;
     client->poller = pthread_self();
@@ -44,24 +119,19 @@ int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error
         in_time = pubsub__wait(client, &client->ready_cond, deadline);
     }
     client->interrupted = false;
-    while (client->calling) { /* end() is dispatching what is left */
-        pthread_cond_wait(&client->state_cond, &client->lock);
-    }
     bool over = client->state == PUBSUB_STATE_CLOSED && !handlers_wait(client);
-    client->calling = true;
-    client->poller = pthread_self(); /* end() may have put another thread here meanwhile */
-    calls += pubsub__dispatch_events(client);
-    calls += pubsub__dispatch_reports(client);
-    calls += pubsub__calls_dispatch(client);
-    calls += pubsub__dispatch_messages(client);
-    client->calling = false;
+    calls = dispatch_all(client);
     client->polling = false;
     client->polled_ns = pubsub__clock_coarse_ns();
     pubsub__ready_changed(client);
     pthread_cond_broadcast(&client->state_cond);
+    if (client->idle_workers > 0 && !client->dispatch_thread) {
+        pthread_cond_signal(&client->work_cond); /* it is another thread's turn to poll */
+    }
     if (over && calls == 0) {
         calls = pubsub_error_set(err, PUBSUB_ECLOSED, "the client is closed and nothing is left");
     }
+out:
     pthread_mutex_unlock(&client->lock);
     return calls;
 }

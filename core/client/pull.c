@@ -6,10 +6,13 @@
 /* @locks lock held */
 static void hand_out(pubsub_client *client, pubsub_subscription *sub, pubsub_message *message)
 {
-    client->ready_messages--;
+    pubsub__ready_less(sub, 1);
     pubsub_message_ref(message);
     if (message->spi.flags & PUBSUB_SPI_NO_ACK) {
         atomic_store_explicit(&message->verdict, PUBSUB__DONE, memory_order_relaxed);
+        if (sub->lanes != NULL) {
+            pubsub__lane_leave(client, message);
+        }
         pubsub__settle_locked(client, message);
     } else {
         pubsub__outstanding_add(sub, message);

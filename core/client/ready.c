@@ -9,7 +9,9 @@
 /* After shutdown messages are not handled any more, so they are no reason to poll. */
 static bool anything_ready(const pubsub_client *client)
 {
-    return (client->ready_messages > 0 && !client->stopping) || client->reports.head != NULL ||
+    bool messages = client->ready_messages > client->apart_messages ||
+                    (client->work.head != NULL && !client->dispatch_thread);
+    return (messages && !client->stopping) || client->reports.head != NULL ||
            client->events != NULL || client->calls.ended != NULL;
 }
 
@@ -37,6 +39,9 @@ void pubsub__ready_changed(pubsub_client *client)
     if (update_fd(client)) {
         pthread_cond_broadcast(&client->ready_cond);
     }
+    if (client->state == PUBSUB_STATE_CLOSED && client->idle_workers > 0) {
+        pthread_cond_broadcast(&client->work_cond); /* threads that poll beside another one */
+    }
 }
 
 pubsub_message_fn pubsub__handler_of(const pubsub_subscription *sub, void **ctx)
@@ -45,35 +50,46 @@ pubsub_message_fn pubsub__handler_of(const pubsub_subscription *sub, void **ctx)
     return sub->fn != NULL ? sub->fn : sub->client->on_message;
 }
 
-/* @locks lock held */
-void pubsub__run_push(pubsub_client *client, pubsub_subscription *sub)
+void pubsub__ready_add(pubsub_subscription *sub, size_t n)
 {
+    sub->client->ready_messages += n;
+    sub->client->apart_messages += sub->shared ? n : 0;
+}
+
+void pubsub__ready_less(pubsub_subscription *sub, size_t n)
+{
+    sub->client->ready_messages -= n;
+    sub->client->apart_messages -= sub->shared ? n : 0;
+}
+
+void pubsub__run_push(pubsub_subscription *sub)
+{
+    pubsub__run_queue *queue = sub->shared ? &sub->client->work : &sub->client->run;
     if (sub->in_run_queue) {
         return;
     }
     pubsub__subscription_ref(sub);
     sub->in_run_queue = true;
     sub->next_run = NULL;
-    if (client->run_tail == NULL) {
-        client->run_head = sub;
+    if (queue->tail == NULL) {
+        queue->head = sub;
     } else {
-        client->run_tail->next_run = sub;
+        queue->tail->next_run = sub;
     }
-    client->run_tail = sub;
-    client->run_count++;
+    queue->tail = sub;
+    queue->count++;
 }
 
-/* @locks lock held. The caller gets the queue's reference. */
-pubsub_subscription *pubsub__run_pop(pubsub_client *client)
+pubsub_subscription *pubsub__run_pop(pubsub__run_queue *queue)
 {
-    pubsub_subscription *sub = client->run_head;
+    pubsub_subscription *sub = queue->head;
     if (sub != NULL) {
-        client->run_head = sub->next_run;
-        if (client->run_head == NULL) {
-            client->run_tail = NULL;
+        queue->head = sub->next_run;
+        if (queue->head == NULL) {
+            queue->tail = NULL;
         }
         sub->in_run_queue = false;
-        client->run_count--;
+        queue->count--;
     }
     return sub;
 }
@@ -81,8 +97,11 @@ pubsub_subscription *pubsub__run_pop(pubsub_client *client)
 void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *sub)
 {
     void *ctx = NULL;
-    if (pubsub__handler_of(sub, &ctx) != NULL) {
-        pubsub__run_push(client, sub);
+    if (sub->shared && sub->running < sub->workers) {
+        pubsub__run_push(sub);
+        pubsub__work_signal(client);
+    } else if (!sub->shared && pubsub__handler_of(sub, &ctx) != NULL) {
+        pubsub__run_push(sub);
     }
     update_fd(client);
 }
@@ -90,7 +109,8 @@ void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *sub)
 void pubsub__run_queue_clear(pubsub_client *client)
 {
     pubsub_subscription *sub = NULL;
-    while ((sub = pubsub__run_pop(client)) != NULL) {
+    while ((sub = pubsub__run_pop(&client->run)) != NULL ||
+           (sub = pubsub__run_pop(&client->work)) != NULL) {
         pubsub__subscription_unref(sub);
     }
 }
