@@ -88,6 +88,9 @@ typedef struct conf_adapter {
     /* A topic is one queue: all its subscriptions share the messages, in a group or not, and it keeps them
      * while there is none. The note of PUBSUB_FEATURE_GROUP has to say so. */
     bool shared_topics;
+    /* Over a crash it remembers as settled only what comes before the first open message; the rest comes
+     * again. */
+    bool commits_prefix;
 } conf_adapter;
 
 /* One run of one case. */
