@@ -101,8 +101,7 @@ const pubsub_option_row pubsub__generic_options[] = {
     ENUM("order", S, "none|key", "none", "keep the order of messages with the same key"),
     NUMBER("workers", INT, NULL, C | S, 1, 256, "1",
            "handlers of a subscription at the same time; messages of one key one after the other, "
-           "without a key "
-           "in any order (with order=key: by topic)"),
+           "those without a key in any order, with order=key by topic"),
     NUMBER("prefetch", INT, "messages", C | S, 1, 1000000, "1000",
            "most messages handed out and not yet acknowledged"),
     NUMBER("prefetch_bytes", SIZE, NULL, C | S, KIB, TIB, "8M",
