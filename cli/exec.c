@@ -259,7 +259,7 @@ static int run(const char *command, pubsub_bytes body, char **envp, pubsub__buf 
     exec_pipe answer = {-1, -1};
     bool too_much = false;
     int status = 0;
-    pid_t pid;
+    pid_t pid = -1;
     int rc = begin(command, envp, out != NULL, &in, &answer, &pid);
 
     if (rc != 0) {

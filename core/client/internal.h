@@ -578,9 +578,17 @@ void pubsub__deliver_clear(pubsub_client *client, pubsub_subscription *subscript
 
 /* ---- recall.c [io] ---- */
 
-/* A block was given to its subscription; one of its messages is gone. */
+/* A block was given to its subscription, or all its messages are gone. */
 void pubsub__live_add(pubsub_subscription *subscription, pubsub_block *block);
-void pubsub__live_drop(pubsub_message *message);
+void pubsub__live_remove(pubsub_block *block);
+/* The core is through with a message. */
+static inline void pubsub__live_drop(pubsub_message *message)
+{
+    message->gone = true;
+    if (--message->block->live == 0) {
+        pubsub__live_remove(message->block);
+    }
+}
 
 /* ---- settle.c ---- */
 
@@ -621,7 +629,13 @@ void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bo
 /* ---- ready.c: @locks lock held for all of these ---- */
 
 /* The handler of a subscription, its own or the client's; NULL = it is pulled from. */
-pubsub_message_fn pubsub__handler_of(const pubsub_subscription *subscription, void **ctx);
+static inline pubsub_message_fn pubsub__handler_of(const pubsub_subscription *subscription,
+                                                   void **ctx)
+{
+    bool own = subscription->fn != NULL;
+    *ctx = own ? subscription->ctx : subscription->client->on_message_ctx;
+    return own ? subscription->fn : subscription->client->on_message;
+}
 /* Put a subscription with ready messages in the run queue. The caller signals ready_cond after it has
  * left the lock, so that who wakes does not run into it. */
 void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription);

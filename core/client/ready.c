@@ -44,12 +44,6 @@ void pubsub__ready_changed(pubsub_client *client)
     }
 }
 
-pubsub_message_fn pubsub__handler_of(const pubsub_subscription *sub, void **ctx)
-{
-    *ctx = sub->fn != NULL ? sub->ctx : sub->client->on_message_ctx;
-    return sub->fn != NULL ? sub->fn : sub->client->on_message;
-}
-
 void pubsub__ready_add(pubsub_subscription *sub, size_t n)
 {
     sub->client->ready_messages += n;

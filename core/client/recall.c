@@ -14,13 +14,8 @@ void pubsub__live_add(pubsub_subscription *sub, pubsub_block *block)
     sub->blocks = block;
 }
 
-void pubsub__live_drop(pubsub_message *message)
+void pubsub__live_remove(pubsub_block *block)
 {
-    pubsub_block *block = message->block;
-    message->gone = true;
-    if (--block->live > 0) {
-        return;
-    }
     pubsub_subscription *sub = block->owner;
     if (block->prev_live != NULL) {
         block->prev_live->next_live = block->next_live;

@@ -242,6 +242,7 @@ static void test_workers_hold_a_key_until_it_is_acked(void **state)
     KIT_OK(pubsub_message_ack(kit_at(sub, 3)->ref), NULL);
     AWAIT(f, kit_count(sub) == 5);
     assert_true(kit_is(kit_at(sub, 4)->payload, "k:3"));
+    AWAIT(f, scripted_count(f->broker, SCRIPTED_ACK) == 2);
     assert_int_equal(scripted_nth(f->broker, SCRIPTED_ACK, 0).number, 1);
 }
 
