@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-/* Refused messages that wait for their delay where the broker cannot: a binary heap by due time. */
+/* Refused messages that wait for their time: a binary heap by due time. [io] */
 
 static void heap_swap(pubsub__held *held, size_t a, size_t b)
 {
@@ -33,6 +33,10 @@ static void heap_down(pubsub__held *held, size_t at)
 void pubsub__held_add(pubsub_client *client, pubsub_message *message, pubsub_duration_ms delay)
 {
     pubsub__held *held = &client->held;
+    if (atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
+        pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
+        return;
+    }
     if (held->count == held->capacity) {
         size_t more = held->capacity == 0 ? 64 : held->capacity * 2;
         pubsub_message **items = pubsub__realloc(held->items, more * sizeof(pubsub_message *));
@@ -78,9 +82,18 @@ static void deliver_again(pubsub_client *client, pubsub_message *message)
     message->reason = NULL;
     pubsub__count(client, redelivered, 1);
     pthread_mutex_lock(&client->lock);
-    pubsub__message_push(&sub->ready, message);
-    client->ready_messages++;
-    pubsub__ready_sub(client, sub);
+    if (message->handling) {
+        message->again = true; /* refused by a handler that has not returned */
+    } else {
+        bool waits = sub->lanes != NULL &&
+                     !atomic_load_explicit(&message->leads, memory_order_relaxed) &&
+                     !pubsub__lane_enter(sub, message);
+        pubsub__ready_add(sub, 1);
+        if (!waits) {
+            pubsub__message_push(&sub->ready, message);
+            pubsub__ready_sub(client, sub);
+        }
+    }
     pthread_mutex_unlock(&client->lock);
     pthread_cond_broadcast(&client->ready_cond);
 }
@@ -97,14 +110,18 @@ uint64_t pubsub__held_next_due(const pubsub_client *client)
     return client->held.count > 0 ? client->held.items[0]->due_ns : PUBSUB__FOREVER_NS;
 }
 
-void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription)
+/* Take those of a subscription (NULL = of all) out of the heap, only recalled ones or whatever they are. */
+static size_t take_out(pubsub_client *client, const pubsub_subscription *subscription,
+                       bool recalled, enum pubsub__verdict verdict)
 {
     pubsub__held *held = &client->held;
+    size_t before = held->count;
     size_t kept = 0;
-    for (size_t i = 0; i < held->count; i++) {
+    for (size_t i = 0; i < before; i++) {
         pubsub_message *message = held->items[i];
-        if (subscription == NULL || message->block->owner == subscription) {
-            pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
+        if ((subscription == NULL || message->block->owner == subscription) &&
+            (!recalled || atomic_load_explicit(&message->recalled, memory_order_relaxed))) {
+            pubsub__settle_here(client, message, verdict);
         } else {
             held->items[kept++] = message;
         }
@@ -113,4 +130,15 @@ void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscr
     for (size_t i = kept / 2; i-- > 0;) {
         heap_down(held, i);
     }
+    return before - kept;
+}
+
+void pubsub__held_clear(pubsub_client *client, const pubsub_subscription *subscription)
+{
+    (void)take_out(client, subscription, false, PUBSUB__HAND_BACK);
+}
+
+size_t pubsub__held_recall(pubsub_client *client, const pubsub_subscription *subscription)
+{
+    return take_out(client, subscription, true, PUBSUB__DONE);
 }

@@ -67,6 +67,9 @@ static pubsub_err settle(pubsub_client *client, pubsub_subscription *sub, pubsub
     }
     atomic_store_explicit(&message->verdict, (unsigned char)verdict, memory_order_relaxed);
     outstanding_remove(client, sub, message);
+    if (sub->lanes != NULL && verdict == PUBSUB__ACK) {
+        pubsub__lane_leave(client, message);
+    }
     hand_over(client, message);
     return PUBSUB_OK;
 }
@@ -246,6 +249,12 @@ static void acks_add(struct acks *acks, const pubsub_message *message, pubsub_sp
     ack->delay_ms = message->nack_delay;
 }
 
+/* Whether others of its key may wait for it: then it is tried again here, so that they do. */
+static bool leads(const pubsub_subscription *sub, const pubsub_message *message)
+{
+    return sub->lanes != NULL && atomic_load_explicit(&message->leads, memory_order_relaxed);
+}
+
 /* The core is through with a message: its credit goes back, its bytes when no caller keeps them. */
 static void let_go(pubsub_message *message)
 {
@@ -253,6 +262,12 @@ static void let_go(pubsub_message *message)
     pubsub__free(message->reason);
     message->reason = NULL;
     sub->credit_used--;
+    pubsub__live_drop(message);
+    if (leads(sub, message)) {
+        pthread_mutex_lock(&sub->client->lock);
+        pubsub__lane_leave(sub->client, message);
+        pthread_mutex_unlock(&sub->client->lock);
+    }
     uint32_t size = message->size;
     if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1) {
         sub->credit_bytes += size;
@@ -265,12 +280,15 @@ static void refused(struct acks *acks, pubsub_message *message)
     pubsub_client *client = acks->client;
     pubsub_subscription *sub = message->block->owner;
     pubsub__count(client, nacked, 1);
-    if (message->generation != sub->generation || sub->finishing) {
+    if (atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
+        acks_add(acks, message, PUBSUB_SPI_RELEASE);
+        let_go(message);
+    } else if (message->generation != sub->generation || sub->finishing) {
         acks_add(acks, message, sub->spi.native_nack ? PUBSUB_SPI_NACK : PUBSUB_SPI_RELEASE);
         let_go(message);
     } else if (pubsub__attempts_over(message)) {
         pubsub__dead_letter_start(client, message);
-    } else if (sub->spi.native_nack) {
+    } else if (sub->spi.native_nack && !leads(sub, message)) {
         acks_add(acks, message, PUBSUB_SPI_NACK);
         let_go(message);
     } else {

@@ -95,6 +95,9 @@ typedef struct conf_adapter {
     bool inside;
     /* Without `network`: there is a broker all the same, and the way to it takes its time. */
     bool remote;
+    /* Over a crash it remembers as settled only what comes before the first open message; the rest comes
+     * again. */
+    bool commits_prefix;
 } conf_adapter;
 
 /* One run of one case. */

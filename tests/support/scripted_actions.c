@@ -215,6 +215,31 @@ void scripted_lose(scripted *broker, const char *pattern, pubsub_err code)
     act(broker, &action);
 }
 
+static bool in_range(void *ctx, uint64_t token, const uint64_t position[2])
+{
+    const scripted_action *action = ctx;
+    (void)position;
+    return token >= action->from && token <= action->to;
+}
+
+static void run_recall(instance *self, scripted_action *action)
+{
+    served *mine = scripted__served(self, action->pattern);
+    if (mine != NULL) {
+        action->count =
+            pubsub_sink_recall(self->sink, mine->subscription, in_range, action, &action->left);
+    }
+}
+
+size_t scripted_recall(scripted *broker, const char *pattern, uint64_t from, uint64_t to,
+                       size_t *left)
+{
+    scripted_action action = {.run = run_recall, .pattern = pattern, .from = from, .to = to};
+    act(broker, &action);
+    *left = action.left;
+    return action.count;
+}
+
 static void run_pause(instance *self, scripted_action *action)
 {
     pubsub_error error = scripted__error(action->code);

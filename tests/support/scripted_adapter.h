@@ -56,6 +56,8 @@ void scripted_native_nack(scripted *broker, bool native);
 void scripted_redelivers(scripted *broker, bool redelivers);
 /* Answer each request that is not held, with its own payload, on the inbox it names. */
 void scripted_echoes(scripted *broker, bool echoes);
+/* What stands before a ':' in the payload of a message is its key. */
+void scripted_keys(scripted *broker, bool keys);
 /* Acks linger after a flush until scripted_flushed. */
 void scripted_lingers(scripted *broker, bool lingers);
 /* Each subscription gets a link of its own. */
@@ -102,6 +104,9 @@ void scripted_deliver_one(scripted *broker, const char *pattern, const char *pay
                           uint64_t token);
 /* The broker ends a subscription. */
 void scripted_lose(scripted *broker, const char *pattern, pubsub_err code);
+/* Take back the messages with tokens from..to; returns how many, *left = how many are still out. */
+size_t scripted_recall(scripted *broker, const char *pattern, uint64_t from, uint64_t to,
+                       size_t *left);
 /* The broker's library lost link 0 and will bring it back by itself, or has. */
 void scripted_pause(scripted *broker, bool pause);
 /* All acks so far are with the broker. */

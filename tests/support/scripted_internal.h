@@ -25,6 +25,8 @@ typedef struct scripted_action {
     const char *reason;
     const char *correlation;
     size_t count;
+    size_t left;
+    uint64_t from, to;
     uint64_t missed;
     uint32_t link;
     pubsub_outcome outcome;
@@ -45,7 +47,7 @@ struct scripted {
     pubsub_err always;
     size_t take;
     bool hold, hold_subscribes, resumes, own_links, respect_credit;
-    bool native_nack, redelivers, gaps, lingers, echoes;
+    bool native_nack, redelivers, gaps, lingers, echoes, keys;
     int64_t close_delay_ms;
     char refused[64];
     pubsub_err refusal;

@@ -166,7 +166,8 @@ typedef enum pubsub_spi_settle {
     PUBSUB_SPI_NACK = 1, /**< failed: deliver again after delay_ms; only with native_nack */
     PUBSUB_SPI_RELEASE =
         2 /**< was never handed to anybody: deliver again, not counted as an attempt.
-                                Given before `unsubscribe` and `close`. */
+                                Given before `unsubscribe` and `close`, and after
+                                pubsub_sink_recall. */
 } pubsub_spi_settle;
 
 /** One settled message. */

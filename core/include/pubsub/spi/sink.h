@@ -188,6 +188,23 @@ PUBSUB_API void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription 
 PUBSUB_API bool pubsub_sink_credit(pubsub_sink *sink, pubsub_spi_subscription *subscription,
                                    uint32_t *messages, uint64_t *bytes);
 
+/** Whether a message is one of those that are meant. Called with no lock held, must not call the sink. */
+typedef bool (*pubsub_recall_fn)(void *ctx, uint64_t token, const uint64_t position[2]);
+
+/** Take back messages of a subscription that another consumer will get, for instance those of a
+ *  partition that was revoked. Those that match and wait, for a handler or for their retry, are taken
+ *  back: no handler sees them, their credit is returned, and nothing is settled. The others that match
+ *  are with a handler, or decided, and each of them is still settled by `ack`: with an ACK, or with a
+ *  RELEASE when it is refused or its handler had not begun. None of them is tried again here.
+ *  @param match  asked once for each message that was given and is not settled.
+ *  @param left   out, how many that match are still to be settled; may be NULL.
+ *  Returns:   how many were taken back.
+ *  Thread:    I/O.
+ *  Ownership: tokens of what was taken back are the adapter's again when this returns.
+ *  Since:     0.1    Source: - */
+PUBSUB_API size_t pubsub_sink_recall(pubsub_sink *sink, pubsub_spi_subscription *subscription,
+                                     pubsub_recall_fn match, void *ctx, size_t *left);
+
 /** How a subscribe was answered. */
 typedef struct pubsub_spi_subscribed {
     bool resumed;          /**< it had a stored position or session and goes on there */
