@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "client_setup.h"
 #include "cmd.h"
-#include "exec.h"
-#include "message_flags.h"
-#include "printer.h"
+#include "reply.h"
 #include "say.h"
 #include "signals.h"
-#include "template.h"
 
 #include "base/clock.h"
-#include "base/rand.h"
-
-#include <pubsub/request.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,9 +15,6 @@
 
 /* `reply`: a service made of a text, of the request itself, or of a command. */
 
-/* The longest answer of a command. */
-#define REPLY_MAX ((size_t)64 * 1024 * 1024)
-
 const char *const cli_reply_description =
     "Subscribes to TOPIC, which may be a pattern, and answers every request: with a fixed BODY, "
     "with the request's own body (--echo), or with what a shell command writes (--exec). Runs "
@@ -33,7 +23,7 @@ const char *const cli_reply_description =
     "The command gets the request's body on stdin and its properties in the environment, as with "
     "pubsub sub --exec; what it writes to stdout is the answer. When it does not end with 0, the "
     "answer carries the header pubsub-error that says so. Requests are answered one after the "
-    "other; to answer several at a time start several with the same --group.\n\n"
+    "other, with --exec and --workers several at a time; a group of programs shares them, too.\n\n"
     "A request is acknowledged when its answer is confirmed. Messages that ask for no answer are "
     "acknowledged and told on stderr.";
 
@@ -53,7 +43,8 @@ const cli_option cli_reply_options[] = {
      .kind = CLI_INT,
      .arg = "N",
      .min = 1,
-     .def_note = "1000; 1 with --group and --exec, so that nothing waits behind a slow command",
+     .def_note = "1000; that of --workers with --group and --exec, so that nothing waits behind a "
+                 "slow command",
      .help = "requests in flight to this program"},
 
     {.name = "message",
@@ -74,6 +65,14 @@ const cli_option cli_reply_options[] = {
      .kind = CLI_TEXT,
      .arg = "COMMAND",
      .help = "answer with what a shell command writes to stdout"},
+    {.name = "workers",
+     .kind = CLI_INT,
+     .arg = "N",
+     .def = "1",
+     .min = 1,
+     .max = 256,
+     .help = "with --exec: run so many commands at a time, those for requests of one key one after "
+             "the other"},
     {.name = "template",
      .help = "replace {{Count}}, {{Time}}, {{ID}} and {{Random MIN MAX}} in the body given"},
     {.name = "header",
@@ -116,37 +115,6 @@ const cli_example cli_reply_examples[] = {
     {NULL, NULL},
 };
 
-typedef struct reply_run {
-    const cli_args *args;
-    cli_setup setup;
-    cli_events events;
-    pubsub_client *client;
-    pubsub_options *options;
-    pubsub_subscription *handle;
-    const char *pattern;
-    const char *exec;
-    bool echo;
-    bool template_on;
-    cli_body body;
-    pubsub__buf text; /* the body of one answer */
-    pubsub_publication base;
-    pubsub_header headers[PUBSUB_HEADERS_MAX];
-
-    uint64_t limit; /* requests; UINT64_MAX = no limit */
-    uint64_t taken; /* requests that were taken to be answered */
-    uint64_t open;  /* answers without an outcome */
-    uint64_t end_ns;
-    bool refused;
-    bool over;
-    int code; /* what is wrong, printed already */
-} reply_run;
-
-static void fail(reply_run *run, int code)
-{
-    run->code = run->code != CLI_EXIT_OK ? run->code : code;
-    run->over = true;
-}
-
 /* ---- what the client tells ------------------------------------------------------------------ */
 
 static void on_event(void *ctx, const pubsub_event *event)
@@ -162,9 +130,9 @@ static void on_event(void *ctx, const pubsub_event *event)
     } else if (event->type == PUBSUB_EVENT_REFUSED && event->error != NULL) {
         run->refused = true;
         if (run->events.connected) {
-            fail(run, cli_fail(run->pattern, event->error));
+            reply_fail(run, cli_fail(run->pattern, event->error));
         } else {
-            fail(run, cli_fail_connect(&run->setup, event->error));
+            reply_fail(run, cli_fail_connect(&run->setup, event->error));
         }
     }
 }
@@ -193,144 +161,17 @@ static void on_report(void *ctx, const pubsub_report *report)
     pubsub_message_unref(request);
 }
 
-/* ---- one request ---------------------------------------------------------------------------- */
-
-static bool expand(reply_run *run, pubsub_publication *answer)
-{
-    char id[21];
-
-    pubsub__rand_name(id, sizeof(id) - 1);
-    if (!cli_template_add(&run->text, answer->payload, run->taken, pubsub__clock_wall_ns(), id)) {
-        cli_error("out of memory");
-        return false;
-    }
-    answer->payload = (pubsub_bytes){run->text.data, run->text.len};
-    return true;
-}
-
-/* Room for one more is there: the command line takes at most PUBSUB_HEADERS_MAX - 1. */
-static bool run_command(reply_run *run, const pubsub_message *request, pubsub_publication *answer,
-                        char *failure, size_t size)
-{
-    pubsub_header headers[PUBSUB_HEADERS_MAX];
-    char position[PUBSUB_POSITION_TEXT_MAX];
-    cli_view view = {.broker = run->setup.scheme, .n = run->taken};
-    int result;
-
-    cli_view_fill(&view, request, CLI_NEEDS_ALL, headers, position);
-    result = cli_exec_capture(run->exec, &view, &run->text);
-    if (result < 0) {
-        cli_error("cannot run %s: %s", run->exec, strerror(errno));
-        return false;
-    }
-    answer->payload = (pubsub_bytes){run->text.data, run->text.len};
-    if (result != 0) {
-        (void)snprintf(failure, size, "the command ended with %d", result);
-        cli_warn("request %" PRIu64 ": %s", run->taken, failure);
-        run->headers[run->base.header_count] =
-            (pubsub_header){pubsub_bytes_of("pubsub-error"), pubsub_bytes_of(failure)};
-        answer->header_count = run->base.header_count + 1;
-    }
-    return true;
-}
-
-/* An echo brings back what came, and our -H behind it. */
-static void echo(const reply_run *run, const pubsub_message *request, pubsub_header *headers,
-                 pubsub_publication *answer)
-{
-    size_t count = pubsub_message_header_count(request);
-
-    answer->payload = pubsub_message_payload(request);
-    if (answer->content_type.len == 0) {
-        answer->content_type = pubsub_message_content_type(request);
-    }
-    answer->headers = headers;
-    answer->header_count = 0;
-    for (size_t i = 0; i < count && i + run->base.header_count < PUBSUB_HEADERS_MAX; i++) {
-        headers[answer->header_count++] = pubsub_message_header(request, i);
-    }
-    memcpy(headers + answer->header_count, run->headers, run->base.header_count * sizeof(*headers));
-    answer->header_count += run->base.header_count;
-}
-
-static bool make_answer(reply_run *run, const pubsub_message *request, pubsub_header *headers,
-                        pubsub_publication *answer, char *failure, size_t size)
-{
-    pubsub__buf_reset(&run->text);
-    *answer = run->base;
-    answer->payload = run->body.bytes;
-    if (run->exec != NULL) {
-        return run_command(run, request, answer, failure, size);
-    }
-    if (run->echo) {
-        echo(run, request, headers, answer);
-        return true;
-    }
-    return !run->template_on || expand(run, answer);
-}
-
-/* Publish it. What is too big is replaced by saying so: a request that is delivered again and again
- * does not get smaller answers. */
-static pubsub_err send_answer(reply_run *run, const pubsub_message *request,
-                              pubsub_publication *answer, pubsub_error *err)
-{
-    pubsub_err rc = pubsub_message_reply(request, answer, run->setup.timeout_ms, err);
-
-    if (rc == PUBSUB_ETOOBIG) {
-        cli_warn("request %" PRIu64 ": %s", run->taken, pubsub_error_text(err));
-        run->headers[run->base.header_count] = (pubsub_header){
-            pubsub_bytes_of("pubsub-error"), pubsub_bytes_of("the answer is too big")};
-        answer->headers = run->headers;
-        answer->header_count = run->base.header_count + 1;
-        answer->payload = (pubsub_bytes){NULL, 0};
-        rc = pubsub_message_reply(request, answer, run->setup.timeout_ms, err);
-    }
-    return rc;
-}
-
-/* Answer it; takes over the reference. */
-static void serve(reply_run *run, pubsub_message *request)
-{
-    pubsub_header headers[PUBSUB_HEADERS_MAX];
-    pubsub_publication answer;
-    pubsub_error err = PUBSUB_ERROR_INIT;
-    char failure[64];
-
-    if (pubsub_message_reply_to(request).len == 0) {
-        pubsub_bytes topic = pubsub_message_topic(request);
-
-        cli_warn("a message to %.*s asks for no answer", (int)topic.len, (const char *)topic.data);
-        (void)pubsub_message_ack(request);
-        pubsub_message_unref(request);
-        return;
-    }
-    run->taken++;
-    if (!make_answer(run, request, headers, &answer, failure, sizeof(failure))) {
-        pubsub_message_unref(request);
-        fail(run, CLI_EXIT_FAILED);
-        return;
-    }
-    answer.token = request;
-    if (send_answer(run, request, &answer, &err) != PUBSUB_OK) {
-        cli_warn("request %" PRIu64 " cannot be answered: %s", run->taken, pubsub_error_text(&err));
-        if (pubsub_err_is_retryable(err.code)) {
-            (void)pubsub_message_nack(request, -1, pubsub_error_text(&err));
-        } else {
-            (void)pubsub_message_ack(request); /* coming again would not help it */
-        }
-        pubsub_message_unref(request);
-        return;
-    }
-    run->open++;
-    cli_verbose("request %" PRIu64 ": answered with %zu bytes", run->taken, answer.payload.len);
-}
-
 /* ---- waiting -------------------------------------------------------------------------------- */
 
 static void wait(const reply_run *run)
 {
-    struct pollfd fds[2] = {{.fd = cli_signals_fd(), .events = POLLIN},
-                            {.fd = pubsub_client_fd(run->client), .events = POLLIN}};
+    /* While no command more may run, or be begun, what the client has can wait for one to end. */
+    bool full = run->jobs != NULL && (cli_jobs_full(run->jobs) ||
+                                      (run->taken >= run->limit && cli_jobs_open(run->jobs) > 0));
+    struct pollfd fds[3] = {
+        {.fd = cli_signals_fd(), .events = POLLIN},
+        {.fd = full ? -1 : pubsub_client_fd(run->client), .events = POLLIN},
+        {.fd = run->jobs != NULL ? cli_jobs_fd(run->jobs) : -1, .events = POLLIN}};
     uint64_t now = pubsub__clock_mono_ns();
     int ms = -1;
 
@@ -339,18 +180,18 @@ static void wait(const reply_run *run)
 
         ms = left > INT_MAX ? INT_MAX : (int)left;
     }
-    (void)poll(fds, 2, ms);
+    (void)poll(fds, 3, ms);
 }
 
 static bool take(reply_run *run)
 {
     pubsub_message *request = NULL;
 
-    if (run->taken >= run->limit ||
+    if (run->taken >= run->limit || (run->jobs != NULL && cli_jobs_full(run->jobs)) ||
         pubsub_subscription_next(run->handle, 0, &request, NULL) != PUBSUB_OK) {
         return false;
     }
-    serve(run, request);
+    reply_serve(run, request);
     return true;
 }
 
@@ -359,10 +200,11 @@ static void loop(reply_run *run)
     while (!run->over && cli_signals_got() == 0 && !run->events.closed) {
         bool some = pubsub_client_poll(run->client, 0, NULL) > 0;
 
+        some = reply_jobs(run, false) || some;
         if (run->over || take(run) || some) {
             continue;
         }
-        if ((run->taken >= run->limit && run->open == 0) ||
+        if ((run->taken >= run->limit && run->open == 0 && cli_jobs_open(run->jobs) == 0) ||
             pubsub__clock_mono_ns() >= run->end_ns) {
             break;
         }
@@ -393,6 +235,9 @@ static int read_answer(reply_run *run, const char *word)
     default:
         return cli_usage("a body, --echo and --exec each say what to answer: give one");
     }
+    if (cli_given_any(run->args, "workers") && run->exec == NULL) {
+        return cli_usage("--workers needs --exec COMMAND: it is how many of them run at a time");
+    }
     if (run->template_on && !given) {
         return cli_usage("--template needs a body to replace something in");
     }
@@ -408,8 +253,16 @@ static int read_answer(reply_run *run, const char *word)
 static int read_options(reply_run *run)
 {
     static const char *const flags[] = {"group", "prefetch"};
-    int64_t number;
+    int64_t number = 1;
+    char workers[32];
     int code = CLI_EXIT_OK;
+
+    if (run->exec != NULL) {
+        (void)pubsub_options_int(run->setup.client, "workers", &number);
+        number = cli_int(run->args, "workers", number);
+    }
+    run->workers = (size_t)number;
+    (void)snprintf(workers, sizeof(workers), "%zu", run->workers);
 
     if (pubsub_options_copy(&run->options, run->setup.subscribe) != PUBSUB_OK) {
         cli_error("out of memory");
@@ -422,7 +275,10 @@ static int read_options(reply_run *run)
     }
     if (code == CLI_EXIT_OK && run->exec != NULL && pubsub_options_is_set(run->options, "group") &&
         !pubsub_options_is_set(run->options, "prefetch")) {
-        code = cli_setup_option(run->options, "prefetch", "1");
+        code = cli_setup_option(run->options, "prefetch", workers);
+    }
+    if (code == CLI_EXIT_OK) {
+        code = cli_setup_option(run->options, "workers", workers);
     }
     if (pubsub_options_int(run->setup.publish, "qos", &number) == PUBSUB_OK) {
         run->base.qos = (pubsub_qos)number;
@@ -460,6 +316,13 @@ static int start(reply_run *run)
 
     if (code != CLI_EXIT_OK) {
         return code;
+    }
+    if (run->workers > 1) {
+        run->jobs = cli_jobs_new(run->workers, run->exec, run->setup.scheme, REPLY_MAX);
+        if (run->jobs == NULL) {
+            cli_error("cannot run %zu commands: %s", run->workers, strerror(errno));
+            return CLI_EXIT_FAILED;
+        }
     }
     if (pubsub_client_on_event(run->client, on_event, run) != PUBSUB_OK ||
         pubsub_client_on_delivery(run->client, on_report, run) != PUBSUB_OK) {
@@ -516,12 +379,14 @@ int cmd_reply(const cli_args *args)
         }
         if (code == CLI_EXIT_OK) {
             loop(&run);
+            (void)reply_jobs(&run, true);
             code = finish(&run);
         }
     }
     pubsub_subscription_free(run.handle);
     pubsub_client_free(run.client);
     pubsub_options_free(run.options);
+    cli_jobs_free(run.jobs);
     cli_body_fini(&run.body);
     pubsub__buf_fini(&run.text);
     cli_setup_fini(&run.setup);

@@ -14,82 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- events -------------------------------------------------------------------------------- */
-
-static sub_topic *topic_of(sub_run *run, const pubsub_subscription *handle)
-{
-    for (size_t i = 0; i < run->topic_count; i++) {
-        if (run->topics[i].handle == handle) {
-            return &run->topics[i];
-        }
-    }
-    return NULL;
-}
-
-static bool begins_new(const sub_run *run)
-{
-    const char *from = pubsub_options_get(run->options, "from");
-
-    return from == NULL || strcmp(from, "new") == 0;
-}
-
-static void on_subscribed(sub_run *run, sub_topic *topic, const pubsub_event *event)
-{
-    bool first = !topic->subscribed;
-    const char *how = !first           ? ", again" /* what it missed is told by a gap */
-                      : event->resumed ? ", going on where it stood"
-                                       : "";
-
-    if (first) {
-        topic->subscribed = true;
-        run->subscribed++;
-    }
-    if (run->subscribed + run->refused == run->topic_count && first) {
-        run->active_ns = pubsub__clock_mono_ns();
-        run->within_ns = run->active_ns + (uint64_t)run->within_ms * 1000000;
-    }
-    cli_verbose("subscribed to %s%s", topic->pattern, how);
-    if (first && begins_new(run) && !event->resumed && isatty(STDERR_FILENO) == 1 &&
-        strcmp(run->setup.scheme, "local") == 0) {
-        cli_verbose("only messages published from now on are shown; --from earliest shows those "
-                    "that are stored");
-    }
-}
-
-static void on_refused(sub_run *run, sub_topic *topic, const pubsub_event *event)
-{
-    if (topic->refused || run->taken == run->limit) {
-        return; /* all that was wanted may come before the broker says that it is subscribed */
-    }
-    topic->refused = true;
-    run->refused++;
-    run->over = run->over || run->refused == run->topic_count;
-    if (run->events.closed) {
-        return; /* the connection's fault, told at the end */
-    }
-    if (event->error == NULL) {
-        run->code = run->code != CLI_EXIT_OK ? run->code : CLI_EXIT_FAILED;
-    } else if (run->events.connected) {
-        run->code = cli_fail(topic->pattern, event->error);
-    } else if (run->code == CLI_EXIT_OK) {
-        /* The connection's fault, so said once. */
-        run->code = cli_fail_connect(&run->setup, event->error);
-    }
-}
-
-static void on_event(void *ctx, const pubsub_event *event)
-{
-    sub_run *run = ctx;
-    sub_topic *topic = event->subscription != NULL ? topic_of(run, event->subscription) : NULL;
-
-    cli_events_tell(&run->events, event);
-    if (topic != NULL && event->type == PUBSUB_EVENT_SUBSCRIBED) {
-        on_subscribed(run, topic, event);
-    } else if (topic != NULL && event->type == PUBSUB_EVENT_REFUSED) {
-        on_refused(run, topic, event);
-    }
-}
-
 /* ---- taking messages ----------------------------------------------------------------------- */
 
 /* A batch of one topic. Returns how many were taken. */
@@ -102,6 +26,9 @@ static size_t take_from(sub_run *run, sub_topic *topic)
 
     if (run->exec != NULL) {
         capacity = 1; /* a signal ends between two commands, and nothing else is held back */
+    }
+    if (run->jobs != NULL && cli_jobs_full(run->jobs)) {
+        return 0;
     }
     if (topic->refused || capacity == 0 ||
         pubsub_subscription_next_batch(topic->handle, 0, batch, capacity, &count, NULL) !=
@@ -192,6 +119,9 @@ static void check_time(sub_run *run)
     if (!is_subscribed(run)) {
         return;
     }
+    if (cli_jobs_open(run->jobs) > 0) {
+        run->active_ns = now; /* a command that runs is no silence */
+    }
     if (run->expect.on && now >= run->within_ns) {
         run->over = true;
     }
@@ -216,16 +146,19 @@ static void wait(sub_run *run)
     uint64_t now = pubsub__clock_mono_ns();
     int ms = -1;
     /* A reader that went away shows as an error of a descriptor nobody waits to write to. */
-    struct pollfd fds[3] = {{.fd = cli_signals_fd(), .events = POLLIN},
-                            {.fd = pubsub_client_fd(run->client), .events = POLLIN},
-                            {.fd = STDOUT_FILENO, .events = 0}};
+    bool full = run->jobs != NULL && cli_jobs_full(run->jobs);
+    struct pollfd fds[4] = {
+        {.fd = cli_signals_fd(), .events = POLLIN},
+        {.fd = full ? -1 : pubsub_client_fd(run->client), .events = POLLIN},
+        {.fd = STDOUT_FILENO, .events = 0},
+        {.fd = run->jobs != NULL ? cli_jobs_fd(run->jobs) : -1, .events = POLLIN}};
 
     if (deadline != UINT64_MAX) {
         uint64_t left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
 
         ms = left > INT_MAX ? INT_MAX : (int)left;
     }
-    if (poll(fds, 3, ms) > 0 && (fds[2].revents & POLLERR) != 0 && run->exec == NULL &&
+    if (poll(fds, 4, ms) > 0 && (fds[2].revents & POLLERR) != 0 && run->exec == NULL &&
         run->dump == NULL) {
         run->over = true;
     }
@@ -236,6 +169,7 @@ static void loop(sub_run *run)
     while (!run->over) {
         int events = pubsub_client_poll(run->client, 0, NULL);
 
+        sub_jobs(run, false);
         if (cli_signals_got() != 0 || run->events.closed) {
             break;
         }
@@ -281,7 +215,14 @@ static int start(sub_run *run)
     if (code != CLI_EXIT_OK) {
         return code;
     }
-    if (pubsub_client_on_event(run->client, on_event, run) != PUBSUB_OK) {
+    if (run->workers > 1) {
+        run->jobs = cli_jobs_new(run->workers, run->exec, run->setup.scheme, SUB_OUTPUT_MAX);
+        if (run->jobs == NULL) {
+            cli_error("cannot run %zu commands: %s", run->workers, strerror(errno));
+            return CLI_EXIT_FAILED;
+        }
+    }
+    if (pubsub_client_on_event(run->client, sub_on_event, run) != PUBSUB_OK) {
         cli_error("cannot set up the client");
         return CLI_EXIT_FAILED;
     }
@@ -368,6 +309,7 @@ int cmd_sub(const cli_args *args)
         code = start(&run);
         if (code == CLI_EXIT_OK) {
             loop(&run);
+            sub_jobs(&run, true);
             code = finish(&run);
         }
     }
@@ -375,6 +317,7 @@ int cmd_sub(const cli_args *args)
         pubsub_subscription_free(run.topics[i].handle);
     }
     pubsub_client_free(run.client);
+    cli_jobs_free(run.jobs);
     cli_output_fini(&run.out);
     cli_printer_fini(&run.printer);
     cli_expect_fini(&run.expect);

@@ -370,6 +370,16 @@ static const cli_option sub_options[] = {
          "PUBSUB_TOPIC, PUBSUB_KEY, PUBSUB_H_NAME, ... in the environment; a command that runs is "
          "waited for, whatever -W says"},
 
+    {.name = "workers",
+     .kind = CLI_INT,
+     .arg = "N",
+     .def = "1",
+     .min = 1,
+     .max = 256,
+     .help = "with --exec: run so many commands at a time, those for messages of one key one after "
+             "the other; what each writes to stdout appears when it has ended, as a whole, at most "
+             "64 MiB"},
+
     {.name = "no-retained", .heading = "Selection", .help = "leave out retained values"},
     {.name = "only-retained", .help = "only retained values, then end; implies --from last"},
     {.name = "exclude",
@@ -433,6 +443,7 @@ static const cli_example sub_examples[] = {
     {"pubsub sub --from earliest -e nums", "all that is stored, then end"},
     {"pubsub sub -F '%t %k %h{trace} %v\\n' '#'", "own format"},
     {"pubsub sub -g workers --durable jobs --exec ./work jobs", "a worker; failed jobs come again"},
+    {"pubsub sub --durable jobs --workers 8 --exec ./work jobs", "the same, eight jobs at a time"},
     {NULL, NULL},
 };
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -226,6 +227,31 @@ static int spawn(const char *command, int read_fd, int write_fd, char **envp, pi
     return rc;
 }
 
+/* Where commands run at the same time, none may inherit the pipe of another before that is marked. */
+static pthread_mutex_t spawn_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Begin a command; the ends that are ours are left open in `in` and `answer`. Returns an errno. */
+static int begin(const char *command, char **envp, bool capture, exec_pipe *in, exec_pipe *answer,
+                 pid_t *pid)
+{
+    int rc;
+
+    (void)pthread_mutex_lock(&spawn_lock);
+    if (!open_pipe(in) || (capture && !open_pipe(answer))) {
+        rc = errno;
+    } else {
+        rc = spawn(command, in->read, answer->write, envp, pid);
+    }
+    shut(&in->read);
+    shut(&answer->write);
+    (void)pthread_mutex_unlock(&spawn_lock);
+    if (rc != 0) {
+        shut(&in->write);
+        shut(&answer->read);
+    }
+    return rc;
+}
+
 /* out NULL: the command writes to our stdout. */
 static int run(const char *command, pubsub_bytes body, char **envp, pubsub__buf *out)
 {
@@ -233,22 +259,10 @@ static int run(const char *command, pubsub_bytes body, char **envp, pubsub__buf 
     exec_pipe answer = {-1, -1};
     bool too_much = false;
     int status = 0;
-    pid_t pid;
-    int rc;
+    pid_t pid = -1;
+    int rc = begin(command, envp, out != NULL, &in, &answer, &pid);
 
-    if (!open_pipe(&in) || (out != NULL && !open_pipe(&answer))) {
-        rc = errno;
-        shut(&in.read);
-        shut(&in.write);
-        errno = rc;
-        return -1;
-    }
-    rc = spawn(command, in.read, answer.write, envp, &pid);
-    shut(&in.read);
-    shut(&answer.write);
     if (rc != 0) {
-        shut(&in.write);
-        shut(&answer.read);
         errno = rc;
         return -1;
     }

@@ -3,16 +3,19 @@
 #define PUBSUB_CLI_SUB_H
 
 /* The inside of `sub`: sub_plan.c turns flags into a plan, sub_message.c deals with one message,
- * cmd_sub.c subscribes, waits and ends. */
+ * sub_events.c hears what the client tells, cmd_sub.c subscribes, waits and ends. */
 
 #include "client_setup.h"
 #include "expect.h"
+#include "jobs.h"
 #include "output.h"
 #include "printer.h"
 
 #include <pubsub/client.h>
 
 #define SUB_BATCH 256
+/* What is kept of the output of one of several commands. */
+#define SUB_OUTPUT_MAX ((size_t)64 * 1024 * 1024)
 /* How long nothing must come for everything stored to have been read. */
 #define SUB_END_MS 300
 
@@ -45,6 +48,8 @@ typedef struct sub_run {
     cli_output out;
     cli_expect expect;
     const char *exec;
+    size_t workers; /* commands at a time */
+    cli_jobs *jobs; /* NULL = one at a time, here */
     const char *dump;
     sub_ack ack;
     unsigned needs;
@@ -75,8 +80,14 @@ typedef struct sub_run {
 /* Returns an exit code; errors have been printed. */
 int sub_plan(sub_run *run, bool *done);
 
+/* The client's event handler; ctx is a sub_run. */
+void sub_on_event(void *ctx, const pubsub_event *event);
+
 /* Deal with one message, whose reference it takes over. */
 void sub_message(sub_run *run, pubsub_message *message);
+
+/* Deal with what commands have done; `all`: wait for every one that runs. */
+void sub_jobs(sub_run *run, bool all);
 
 /* Write out what was shown and acknowledge it. False when writing failed: run is over. */
 bool sub_flush(sub_run *run);

@@ -142,23 +142,67 @@ static bool dump(sub_run *run, const cli_view *view)
     return true;
 }
 
-/* Run the command; the message is settled by its result. */
-static void exec(sub_run *run, const cli_view *view, pubsub_message *message)
+static void cannot_run(sub_run *run, int error)
+{
+    cli_error("cannot run %s: %s", run->exec, strerror(error));
+    fail(run, CLI_EXIT_FAILED);
+}
+
+/* A message is settled by the result of its command. */
+static void settle(sub_run *run, uint64_t n, int result, int error, pubsub_message *message)
 {
     char reason[64];
-    int result = cli_exec(run->exec, view);
 
     if (result < 0) {
-        cli_error("cannot run %s: %s", run->exec, strerror(errno));
-        fail(run, CLI_EXIT_FAILED);
+        cannot_run(run, error);
     } else if (result == 0 || run->ack == SUB_ACK_AUTO) {
         (void)pubsub_message_ack(message);
     } else if (run->ack == SUB_ACK_EXEC) {
         (void)snprintf(reason, sizeof(reason), "the command ended with %d", result);
-        cli_warn("message %" PRIu64 ": %s; it is not acknowledged", view->n, reason);
+        cli_warn("message %" PRIu64 ": %s; it is not acknowledged", n, reason);
         (void)pubsub_message_nack(message, -1, reason);
     }
     pubsub_message_unref(message);
+}
+
+/* Run the command, or begin it beside others. */
+static void exec(sub_run *run, const cli_view *view, pubsub_message *message)
+{
+    if (run->jobs == NULL) {
+        int result = cli_exec(run->exec, view);
+
+        settle(run, view->n, result, errno, message);
+    } else if (!cli_jobs_begin(run->jobs, message, view->n)) {
+        cannot_run(run, errno);
+        pubsub_message_unref(message);
+    }
+}
+
+/* What it wrote goes out as a whole; if that cannot be, its message comes again. */
+static void end_job(sub_run *run, cli_job *job)
+{
+    if (job->out.len > 0 &&
+        pubsub__buf_add(&run->out.buf, job->out.data, job->out.len) != PUBSUB__BUF_OK) {
+        cli_error("out of memory");
+        fail(run, CLI_EXIT_FAILED);
+        pubsub_message_unref(job->message);
+    } else if (!sub_flush(run)) {
+        pubsub_message_unref(job->message);
+    } else {
+        settle(run, job->n, job->result, job->error, job->message);
+    }
+    run->active_ns = pubsub__clock_mono_ns();
+    cli_job_free(job);
+}
+
+void sub_jobs(sub_run *run, bool all)
+{
+    cli_job *job = NULL;
+
+    while (run->jobs != NULL &&
+           (job = all ? cli_jobs_await(run->jobs) : cli_jobs_take(run->jobs)) != NULL) {
+        end_job(run, job);
+    }
 }
 
 /* Show a message that is wanted, and keep it until it is written out. */

@@ -15,6 +15,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* How many commands run at a time: only then is the order of keys a question. */
+static int set_workers(sub_run *run)
+{
+    char text[32];
+    int64_t workers = 1;
+
+    if (run->exec != NULL && run->ack != SUB_ACK_NONE) {
+        (void)pubsub_options_int(run->setup.client, "workers", &workers);
+        workers = cli_int(run->args, "workers", workers);
+    }
+    run->workers = (size_t)workers;
+    (void)snprintf(text, sizeof(text), "%" PRId64, workers);
+    return cli_setup_option(run->options, "workers", text);
+}
+
 /* Flags that are options of a subscription. */
 static const struct {
     const char *flag;
@@ -152,6 +167,12 @@ static int read_output(sub_run *run)
     if (run->exec != NULL && run->dump != NULL) {
         return cli_usage("--exec and --dump both take the bodies: give one");
     }
+    if (cli_given_any(run->args, "workers") && run->exec == NULL) {
+        return cli_usage("--workers needs --exec COMMAND: it is how many of them run at a time");
+    }
+    if (cli_int(run->args, "workers", 1) > 1 && run->ack == SUB_ACK_NONE) {
+        return cli_usage("--workers and --ack none: the next message of a key would wait for ever");
+    }
     if (run->ack == SUB_ACK_EXEC && run->exec == NULL) {
         return cli_usage("--ack exec needs --exec COMMAND");
     }
@@ -202,6 +223,9 @@ int sub_plan(sub_run *run, bool *done)
     }
     if (code == CLI_EXIT_OK) {
         code = set_options(run);
+    }
+    if (code == CLI_EXIT_OK) {
+        code = set_workers(run);
     }
     run->needs = needs_of(run);
     return code;

@@ -14,6 +14,7 @@
  * is watched: they are drained until they are empty, because the signal is edge-triggered. */
 
 #include "kafka/map.h"
+#include "kafka/options.h"
 #include "kafka/worker.h"
 
 #include <pubsub/spi/adapter.h>
@@ -120,14 +121,11 @@ struct kaf_self {
 extern const pubsub_adapter pubsub__adapter_kafka;
 
 /* conf.c: librdkafka's configuration from ours; caps.c: capabilities and options */
-extern const pubsub_option_row pubsub__kafka_option_rows[];
 /* A configuration with everything that holds for producers and consumers: hosts, TLS, login, the kafka.<name>
  * of the options. NULL with an error. */
 rd_kafka_conf_t *pubsub__kafka_conf(const kaf_self *self, const pubsub_options *options,
                                     rd_kafka_type_t type, pubsub_error *err);
 /* The check of the row "*", and of the URL and options as a whole. */
-pubsub_err pubsub__kafka_check_setting(const pubsub_option_row *row, const char *name,
-                                       const char *value, pubsub_error *err);
 pubsub_err pubsub__kafka_conf_check(const pubsub_adapter_config *config, pubsub_error *err);
 /* Whether kafka.<name> is an option of ours and not a setting of librdkafka. */
 bool pubsub__kafka_own_option(const char *name);

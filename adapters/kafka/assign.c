@@ -86,7 +86,7 @@ static void grow_later(kaf_consumer *consumer)
 static void answer(kaf_sub *sub)
 {
     pubsub_spi_subscribed granted = {
-        sub->resumed, sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, NULL};
+        .resumed = sub->resumed, .qos = sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE};
     sub->answered = sub->resumed = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &granted, NULL);
 }

@@ -4,75 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the user may set, and what can be promised. */
-
-#define C PUBSUB_SCOPE_CLIENT
-#define S PUBSUB_SCOPE_SUBSCRIBE
+/* What can be promised. */
 
 /* What a record has beside key, value and headers, at most: librdkafka counts so much. */
 #define RECORD_REST UINT64_C(128)
 #define MESSAGE_MAX UINT64_C(1000000)
-
-#define SECRET(name_, help_)                                                                       \
-    {                                                                                              \
-        .name = (name_), .adapter = "kafka", .type = PUBSUB_OPTION_TEXT, .scopes = C,              \
-        .secret = true, .help = (help_), .check = pubsub__kafka_check_setting                      \
-    }
-
-const pubsub_option_row pubsub__kafka_option_rows[] = {
-    {.name = "topic",
-     .adapter = "kafka",
-     .type = PUBSUB_OPTION_TEXT,
-     .scopes = C,
-     .min = 1,
-     .max = KAF_NAME_MAX,
-     .help = "Kafka topic that all topics share, keyed by topic; default: one for each"},
-    {.name = "create",
-     .adapter = "kafka",
-     .type = PUBSUB_OPTION_BOOL,
-     .scopes = C,
-     .max = 1,
-     .default_text = "yes",
-     .help = "make Kafka topics that are not there; no: they are refused"},
-    {.name = "partitions",
-     .adapter = "kafka",
-     .type = PUBSUB_OPTION_INT,
-     .scopes = C,
-     .min = 1,
-     .max = 10000,
-     .default_text = "12",
-     .help =
-         "partitions of a Kafka topic that is made; a group has at most so many working members"},
-    {.name = "replication",
-     .adapter = "kafka",
-     .type = PUBSUB_OPTION_INT,
-     .unit = "copies",
-     .scopes = C,
-     .min = 1,
-     .max = 100,
-     .help =
-         "copies of each partition of a Kafka topic that is made; default: as the broker is set"},
-    {.name = "keyless",
-     .adapter = "kafka",
-     .type = PUBSUB_OPTION_ENUM,
-     .scopes = C,
-     .values = "topic|spread",
-     .default_text = "topic",
-     .help = "where messages without a key go; topic: all of one topic in one partition, in order; "
-             "spread: over all partitions, so that the members of a group share them"},
-    SECRET("ssl.key.password", "librdkafka's setting of that name"),
-    SECRET("ssl.key.pem", "librdkafka's setting of that name"),
-    SECRET("ssl.keystore.password", "librdkafka's setting of that name"),
-    SECRET("sasl.oauthbearer.client.secret", "librdkafka's setting of that name"),
-    SECRET("sasl.oauthbearer.config", "librdkafka's setting of that name"),
-    {.name = "*",
-     .adapter = "kafka",
-     .type = PUBSUB_OPTION_TEXT,
-     .scopes = C | S,
-     .help = "every setting of librdkafka by its own name, like kafka.linger.ms",
-     .check = pubsub__kafka_check_setting},
-    {.name = NULL},
-};
 
 bool pubsub__kafka_own_option(const char *name)
 {

@@ -48,8 +48,8 @@ void pubsub__kafka_group_subscribed(kaf_consumer *consumer)
     if (sub == NULL || sub->answered) {
         return;
     }
-    pubsub_spi_subscribed answer = {sub->resumed,
-                                    sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE, NULL};
+    pubsub_spi_subscribed answer = {
+        .resumed = sub->resumed, .qos = sub->no_ack ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE};
     sub->answered = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &answer, NULL);
     sub->resumed = true;

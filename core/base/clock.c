@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* CLOCK_MONOTONIC_COARSE */
+#endif
 #include "base/clock.h"
 
 #include <errno.h>
@@ -14,6 +17,11 @@ static uint64_t read_clock(clockid_t id)
 uint64_t pubsub__clock_mono_ns(void)
 {
     return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t pubsub__clock_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 uint64_t pubsub__clock_wall_ns(void)

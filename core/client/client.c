@@ -15,33 +15,6 @@
 
 #define BLOCKS_KEPT 16u
 
-/* ---- fork ---- */
-
-static atomic_uint g_fork_generation;
-static pthread_once_t g_fork_once = PTHREAD_ONCE_INIT;
-
-static void in_child(void)
-{
-    atomic_fetch_add_explicit(&g_fork_generation, 1, memory_order_relaxed);
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, in_child);
-}
-
-uint32_t pubsub__fork_generation(void)
-{
-    pthread_once(&g_fork_once, watch_forks);
-    return atomic_load_explicit(&g_fork_generation, memory_order_relaxed);
-}
-
-bool pubsub__client_forked(const pubsub_client *client)
-{
-    return atomic_load_explicit(&g_fork_generation, memory_order_relaxed) !=
-           client->fork_generation;
-}
-
 static pubsub_err forked(pubsub_error *err)
 {
     return pubsub_error_set(err, PUBSUB_ESTATE,
@@ -62,6 +35,7 @@ static void init_sync(pubsub_client *client)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&client->lock, NULL);
     pthread_cond_init(&client->ready_cond, &attr);
+    pthread_cond_init(&client->work_cond, &attr);
     pthread_cond_init(&client->state_cond, &attr);
     pthread_cond_init(&client->space_cond, &attr);
     pthread_cond_init(&client->freeze_cond, &attr);
@@ -118,9 +92,10 @@ static pubsub_err resolve(pubsub_client *client, const char *text, const pubsub_
         return rc;
     }
     const char *scheme = pubsub_url_scheme(client->url);
-    client->adapter = pubsub__registry_find(scheme, err);
+    pubsub_error why = PUBSUB_ERROR_INIT;
+    client->adapter = pubsub__registry_find(scheme, &why);
     if (client->adapter == NULL) {
-        return err != NULL && err->code != PUBSUB_OK ? err->code : PUBSUB_ESCHEME;
+        return pubsub_error_set(err, why.code, "%s", why.text);
     }
     rc = pubsub__options_resolve(&client->options, client->url, client->adapter->name,
                                  pubsub__registry_implies_tls(scheme), options, err);
@@ -150,6 +125,7 @@ static void destroy(pubsub_client *client)
     }
     pthread_mutex_destroy(&client->lock);
     pthread_cond_destroy(&client->ready_cond);
+    pthread_cond_destroy(&client->work_cond);
     pthread_cond_destroy(&client->state_cond);
     pthread_cond_destroy(&client->space_cond);
     pthread_cond_destroy(&client->freeze_cond);
@@ -244,19 +220,13 @@ void pubsub_client_free(pubsub_client *client)
     }
     client->stopping = true;
     pubsub__set_state_locked(client, PUBSUB_STATE_CLOSED, NULL);
-    client->dispatcher_stop = true;
-    pthread_cond_broadcast(&client->state_cond);
-    pthread_cond_broadcast(&client->ready_cond);
-    bool join = client->dispatcher_running;
-    client->dispatcher_running = false;
-    pthread_mutex_unlock(&client->lock);
-    if (join) {
-        pthread_join(client->dispatcher, NULL);
-    }
-    pthread_mutex_lock(&client->lock);
+    pubsub__workers_stop(client);
+    pubsub__frame frame;
     client->calling = true; /* requests are promised an end; nothing else is told any more */
     client->poller = pthread_self();
+    pubsub__frame_push(&frame, client);
     pubsub__calls_dispatch(client);
+    pubsub__frame_pop();
     client->calling = false;
     pubsub__undelivered_clear(client);
     pubsub__publish *publish = NULL;
@@ -409,66 +379,4 @@ pubsub_err pubsub_client_ready(pubsub_client *client, pubsub_duration_ms timeout
     }
     pthread_mutex_unlock(&client->lock);
     return rc;
-}
-
-/* ---- asking ---- */
-
-pubsub_state pubsub_client_state(const pubsub_client *client)
-{
-    if (client == NULL || pubsub__client_forked(client)) {
-        return PUBSUB_STATE_CLOSED;
-    }
-    pubsub_client *self = (pubsub_client *)(uintptr_t)client;
-    pthread_mutex_lock(&self->lock);
-    pubsub_state state = client->state;
-    pthread_mutex_unlock(&self->lock);
-    return state;
-}
-
-const char *pubsub_state_name(pubsub_state state)
-{
-    static const char *const names[] = {"idle",         "connecting", "connected",
-                                        "reconnecting", "closing",    "closed"};
-    return (unsigned)state < sizeof names / sizeof names[0] ? names[state] : "?";
-}
-
-pubsub_err pubsub_client_caps(const pubsub_client *client, pubsub_caps *out)
-{
-    if (client == NULL || out == NULL) {
-        return PUBSUB_EINVAL;
-    }
-    if (pubsub__client_forked(client)) {
-        return PUBSUB_ESTATE; /* a thread that is not here may hold the lock */
-    }
-    pubsub_client *self = (pubsub_client *)(uintptr_t)client;
-    pthread_mutex_lock(&self->lock);
-    *out = client->caps;
-    pthread_mutex_unlock(&self->lock);
-    return PUBSUB_OK;
-}
-
-pubsub_err pubsub_client_stats(const pubsub_client *client, pubsub_stats *out)
-{
-    if (client == NULL || out == NULL || out->size < sizeof(uint64_t)) {
-        return PUBSUB_EINVAL;
-    }
-    if (pubsub__client_forked(client)) {
-        return PUBSUB_ESTATE; /* a thread that is not here may hold the lock */
-    }
-    pubsub_client *self = (pubsub_client *)(uintptr_t)client;
-    pubsub_stats stats;
-    uint64_t *words = (uint64_t *)(void *)&stats;
-    stats.size = out->size;
-    for (size_t i = 1; i < sizeof stats / sizeof(uint64_t); i++) {
-        words[i] = atomic_load_explicit(&self->stats[i], memory_order_relaxed);
-    }
-    pthread_mutex_lock(&self->lock);
-    stats.queued = client->queued;
-    stats.queued_bytes = client->queued_bytes;
-    stats.ready = client->ready_messages;
-    stats.unsettled = client->unsettled;
-    stats.requests = client->calls.count;
-    pthread_mutex_unlock(&self->lock);
-    memcpy(out, &stats, stats.size < sizeof stats ? stats.size : sizeof stats);
-    return PUBSUB_OK;
 }

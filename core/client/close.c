@@ -122,7 +122,7 @@ pubsub_err pubsub_client_shutdown(pubsub_client *client)
  * itself, because the client is closed. */
 static void wait_handlers(pubsub_client *client)
 {
-    while (client->calling) {
+    while (client->calling || client->handling > 0) {
         pthread_cond_wait(&client->state_cond, &client->lock);
     }
 }
@@ -130,9 +130,12 @@ static void wait_handlers(pubsub_client *client)
 /* @locks lock held; left while handlers run. The last reports and events, on this thread. */
 static void dispatch_last(pubsub_client *client)
 {
+    pubsub__frame frame;
     client->calling = true;
     client->poller = pthread_self();
+    pubsub__frame_push(&frame, client);
     pubsub__dispatch_rest(client);
+    pubsub__frame_pop();
     client->calling = false;
     pubsub__ready_changed(client);
     pthread_cond_broadcast(&client->state_cond);

@@ -25,26 +25,66 @@ void pubsub__settle_here(pubsub_client *client, pubsub_message *message,
     pubsub__message_push(&client->io_settled, message);
 }
 
-/* @locks lock held. Only what has no ack survives a new generation: nobody sends it again. */
-static void clear_locked(pubsub_client *client, pubsub_subscription *sub, bool all)
+/* @locks lock held. Keep of a list what stays, the rest is settled with that verdict. Returns how many. */
+static size_t sift(pubsub_client *client, pubsub__message_list *list, pubsub__stays_fn stays,
+                   enum pubsub__verdict verdict)
 {
     pubsub__message_list kept = {NULL, NULL, 0};
     pubsub_message *message = NULL;
-    while ((message = pubsub__message_pop(&sub->ready)) != NULL) {
-        if (!all && (message->spi.flags & PUBSUB_SPI_NO_ACK)) {
+    size_t count = 0;
+    while ((message = pubsub__message_pop(list)) != NULL) {
+        if (stays(message)) {
             pubsub__message_push(&kept, message);
-            continue;
+        } else {
+            pubsub__settle_here(client, message, verdict);
+            count++;
         }
-        client->ready_messages--;
-        pubsub__settle_here(client, message, PUBSUB__HAND_BACK);
     }
-    sub->ready = kept;
+    *list = kept;
+    return count;
+}
+
+/* @locks lock held */
+static void enter_lanes(pubsub_subscription *sub, pubsub__message_list *list)
+{
+    pubsub_message *message = NULL;
+    while ((message = pubsub__message_pop(list)) != NULL) {
+        if (pubsub__lane_enter(sub, message)) {
+            pubsub__message_push(&sub->ready, message);
+        }
+    }
+}
+
+size_t pubsub__deliver_sift(pubsub_client *client, pubsub_subscription *sub, pubsub__stays_fn stays,
+                            enum pubsub__verdict verdict)
+{
+    pubsub__message_list waiting = {NULL, NULL, 0};
+    if (sub->lanes != NULL) {
+        pubsub__lanes_drain(sub, &waiting);
+    }
+    size_t count = sift(client, &sub->ready, stays, verdict);
+    count += sift(client, &waiting, stays, verdict);
+    pubsub__ready_less(sub, count);
+    enter_lanes(sub, &waiting);
+    return count;
+}
+
+static bool none_stays(const pubsub_message *message)
+{
+    (void)message;
+    return false;
+}
+
+/* Only what has no ack survives a new generation: nobody sends it again. */
+static bool unacked_stays(const pubsub_message *message)
+{
+    return message->spi.flags & PUBSUB_SPI_NO_ACK;
 }
 
 void pubsub__deliver_clear(pubsub_client *client, pubsub_subscription *sub, bool all)
 {
     pthread_mutex_lock(&client->lock);
-    clear_locked(client, sub, all);
+    (void)pubsub__deliver_sift(client, sub, all ? none_stays : unacked_stays, PUBSUB__HAND_BACK);
     pubsub__ready_changed(client);
     pthread_mutex_unlock(&client->lock);
 }
@@ -135,6 +175,13 @@ static void init_message(pubsub_subscription *sub, pubsub_block *block, pubsub_m
     message->generation = sub->generation;
     message->size = size_of(&message->spi);
     message->manual = message->gone = false;
+    message->handling = false;
+    if (sub->lanes != NULL) {
+        message->lane_next = message->behind = NULL;
+        message->lane_over = message->again = false;
+        atomic_store_explicit(&message->leads, false, memory_order_relaxed);
+        pubsub__lane_hash(sub, message);
+    }
     atomic_store_explicit(&message->recalled, false, memory_order_relaxed);
     atomic_store_explicit(&message->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&message->verdict, PUBSUB__UNSETTLED, memory_order_relaxed);
@@ -191,14 +238,23 @@ void pubsub_sink_messages(pubsub_sink *sink, pubsub_spi_subscription *subscripti
     pubsub__count(client, received_bytes, bytes);
     if (list.head != NULL) {
         pthread_mutex_lock(&client->lock);
-        client->ready_messages += list.count;
-        pubsub__message_append(&sub->ready, &list);
-        pubsub__ready_sub(client, sub);
+        pubsub__ready_add(sub, list.count);
+        if (sub->lanes != NULL) {
+            enter_lanes(sub, &list);
+        } else {
+            pubsub__message_append(&sub->ready, &list);
+        }
+        if (sub->ready.head != NULL) {
+            pubsub__ready_sub(client, sub);
+        }
         if (!sub->spi.lazy_ack) {
             pubsub__acks_expect_locked(client);
         }
+        bool shared = sub->shared;
         pthread_mutex_unlock(&client->lock);
-        pthread_cond_broadcast(&client->ready_cond);
+        if (!shared) {
+            pthread_cond_broadcast(&client->ready_cond);
+        }
     }
     if (client->io_settled.head != NULL) {
         pubsub__turn_soon(client);

@@ -82,9 +82,18 @@ static void deliver_again(pubsub_client *client, pubsub_message *message)
     message->reason = NULL;
     pubsub__count(client, redelivered, 1);
     pthread_mutex_lock(&client->lock);
-    pubsub__message_push(&sub->ready, message);
-    client->ready_messages++;
-    pubsub__ready_sub(client, sub);
+    if (message->handling) {
+        message->again = true; /* refused by a handler that has not returned */
+    } else {
+        bool waits = sub->lanes != NULL &&
+                     !atomic_load_explicit(&message->leads, memory_order_relaxed) &&
+                     !pubsub__lane_enter(sub, message);
+        pubsub__ready_add(sub, 1);
+        if (!waits) {
+            pubsub__message_push(&sub->ready, message);
+            pubsub__ready_sub(client, sub);
+        }
+    }
     pthread_mutex_unlock(&client->lock);
     pthread_cond_broadcast(&client->ready_cond);
 }

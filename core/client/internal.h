@@ -34,6 +34,7 @@ typedef struct pubsub__chunk pubsub__chunk;
 typedef struct pubsub__publish pubsub__publish;
 typedef struct pubsub__event pubsub__event;
 typedef struct pubsub__command pubsub__command;
+typedef struct pubsub__lanes pubsub__lanes;
 
 /* ---- a publish from the call until its report ---- */
 
@@ -136,8 +137,10 @@ struct pubsub_subscription {
     struct pubsub_subscription *next; /* in client->subs */
     struct pubsub_subscription *next_run;
     bool in_run_queue;
-    bool called_fn; /* some thread is in its handler */
-    pthread_t called_by;
+    uint32_t workers;     /* [const] how many handlers may run at the same time */
+    uint32_t running;     /* how many do */
+    bool shared;          /* handlers on several threads: in the work queue, not the run queue */
+    pubsub__lanes *lanes; /* [const] what keeps the order of keys; NULL with one worker */
     bool answered;        /* subscribed or refused for the first time */
     atomic_bool lazy_ack; /* what the adapter said last in spi.lazy_ack, which is [io] */
     atomic_bool ended; /* unsubscribe was called, or refused, or the client closed; set with lock */
@@ -242,6 +245,18 @@ typedef struct pubsub__calls { /* [lock] but for next_due_ns */
     atomic_uint_fast64_t next_due_ns;   /* of the heap; any thread may read it */
 } pubsub__calls;
 
+typedef struct pubsub__run_queue { /* subscriptions with ready messages; each counted */
+    pubsub_subscription *head, *tail;
+    size_t count;
+} pubsub__run_queue;
+
+/* A handler that runs on this thread, or more than one when handlers of one client use another. */
+typedef struct pubsub__frame pubsub__frame;
+struct pubsub__frame {
+    pubsub__frame *up;
+    const pubsub_client *client;
+};
+
 struct pubsub_sink {
     pubsub_client *client;
 };
@@ -278,6 +293,7 @@ struct pubsub_client {
 
     pthread_mutex_t lock;
     pthread_cond_t ready_cond;  /* pollers and pullers */
+    pthread_cond_t work_cond;   /* workers, and pollers beside the first */
     pthread_cond_t state_cond;  /* ready, wait, flush, end, unsubscribe */
     pthread_cond_t space_cond;  /* publishers */
     pthread_cond_t freeze_cond; /* the I/O thread, standing still */
@@ -307,16 +323,22 @@ struct pubsub_client {
     bool acks_expected;              /* it will look at acks_due_ns at the latest */
     pubsub__command *commands, *commands_tail;
     pubsub_subscription *subs;
-    pubsub_subscription *run_head, *run_tail;
-    size_t run_count;
+    pubsub__run_queue run;  /* for the one who polls */
+    pubsub__run_queue work; /* for any worker */
     pubsub__publish_list reports;
     pubsub__event *events, *events_tail;
     size_t event_count;
     pubsub__calls calls;
     size_t ready_messages;
-    size_t unsettled;   /* handed out, not settled */
-    bool polling;       /* a thread is inside poll */
-    uint64_t polled_ns; /* when the last poll returned, 0 = never */
+    size_t apart_messages; /* of those, what nobody can be given now or only workers see */
+    uint32_t workers;      /* the most a subscription has asked for; 0 = none has */
+    pthread_t *worker_threads;
+    uint32_t worker_count; /* of those */
+    uint32_t idle_workers; /* threads that wait for work_cond */
+    uint32_t handling;     /* workers that are in a handler */
+    size_t unsettled;      /* handed out, not settled */
+    bool polling;          /* a thread is inside poll */
+    uint64_t polled_ns;    /* when the last poll returned, 0 = never */
     pthread_t poller;
     bool calling; /* a handler runs */
     bool interrupted;
@@ -380,8 +402,10 @@ struct pubsub_client {
 /* The generation of this process: raised in each child of fork. */
 uint32_t pubsub__fork_generation(void);
 bool pubsub__client_forked(const pubsub_client *client);
-/* @locks lock held. Whether the calling thread is inside a handler of this client. */
-bool pubsub__in_callback(pubsub_client *client);
+/* Whether the calling thread is inside a handler of this client. */
+bool pubsub__in_callback(const pubsub_client *client);
+void pubsub__frame_push(pubsub__frame *frame, const pubsub_client *client);
+void pubsub__frame_pop(void);
 void pubsub__client_unref(pubsub_client *client);
 void pubsub__subscription_ref(pubsub_subscription *subscription);
 void pubsub__subscription_unref(pubsub_subscription *subscription);
@@ -402,7 +426,23 @@ uint64_t pubsub__deadline(pubsub_duration_ms timeout);
 void pubsub__turn(pubsub_client *client);
 /* [io] Have pubsub__turn called again: at the end of the one that runs, or in the next loop turn. */
 void pubsub__turn_soon(pubsub_client *client);
-void pubsub__loop_dispatcher_start(pubsub_client *client);
+/* [io] The loop has ended, and who waits for that hears it. */
+void pubsub__io_finish(pubsub_client *client);
+/* pthread_create with all signals blocked: those belong to the program's own threads. */
+int pubsub__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
+
+/* ---- workers.c ---- */
+
+/* @locks lock held */
+void pubsub__dispatcher_start(pubsub_client *client);
+/* @locks lock held. Have that many workers; PUBSUB_ESYSTEM. */
+pubsub_err pubsub__workers_start(pubsub_client *client, uint32_t count, pubsub_error *err);
+/* @locks lock held; left meanwhile. Dispatcher and workers end and are waited for. */
+void pubsub__workers_stop(pubsub_client *client);
+/* @locks lock held. There is work in the queue: wake a worker, or who polls. */
+void pubsub__work_signal(pubsub_client *client);
+/* @locks lock held; left while handlers run. Work on what is ready. Returns how many handlers ran. */
+int pubsub__work(pubsub_client *client);
 
 /* ---- link.c [io] ---- */
 
@@ -529,14 +569,26 @@ void pubsub__sub_refuse(pubsub_client *client, pubsub_subscription *subscription
 /* Settle a message on the I/O thread itself; processed at the end of the turn. */
 void pubsub__settle_here(pubsub_client *client, pubsub_message *message,
                          enum pubsub__verdict verdict);
+/* @locks lock held. Of what waits for handlers all but what stays is settled; returns how many. */
+typedef bool (*pubsub__stays_fn)(const pubsub_message *message);
+size_t pubsub__deliver_sift(pubsub_client *client, pubsub_subscription *subscription,
+                            pubsub__stays_fn stays, enum pubsub__verdict verdict);
 /* Throw away what waits for handlers (NO_ACK messages too when `all`). */
 void pubsub__deliver_clear(pubsub_client *client, pubsub_subscription *subscription, bool all);
 
 /* ---- recall.c [io] ---- */
 
-/* A block was given to its subscription; one of its messages is gone. */
+/* A block was given to its subscription, or all its messages are gone. */
 void pubsub__live_add(pubsub_subscription *subscription, pubsub_block *block);
-void pubsub__live_drop(pubsub_message *message);
+void pubsub__live_remove(pubsub_block *block);
+/* The core is through with a message. */
+static inline void pubsub__live_drop(pubsub_message *message)
+{
+    message->gone = true;
+    if (--message->block->live == 0) {
+        pubsub__live_remove(message->block);
+    }
+}
 
 /* ---- settle.c ---- */
 
@@ -574,27 +626,69 @@ void pubsub__dead_letter_start(pubsub_client *client, pubsub_message *message);
 void pubsub__dead_letter_done(pubsub_client *client, pubsub_message *message, bool accepted,
                               const pubsub_error *err);
 
-/* ---- dispatch.c, events.c ---- */
+/* ---- ready.c: @locks lock held for all of these ---- */
 
+/* The handler of a subscription, its own or the client's; NULL = it is pulled from. */
+static inline pubsub_message_fn pubsub__handler_of(const pubsub_subscription *subscription,
+                                                   void **ctx)
+{
+    bool own = subscription->fn != NULL;
+    *ctx = own ? subscription->ctx : subscription->client->on_message_ctx;
+    return own ? subscription->fn : subscription->client->on_message;
+}
+/* Put a subscription with ready messages in the run queue. The caller signals ready_cond after it has
+ * left the lock, so that who wakes does not run into it. */
+void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription);
+/* Recompute whether something is ready: conditions and the descriptor. */
+void pubsub__ready_changed(pubsub_client *client);
+/* n messages came into, or left, what is ready or waits in lanes of a subscription. */
+void pubsub__ready_add(pubsub_subscription *subscription, size_t n);
+void pubsub__ready_less(pubsub_subscription *subscription, size_t n);
+void pubsub__run_push(pubsub_subscription *subscription);
+/* The next one, with the queue's reference; NULL = none. */
+pubsub_subscription *pubsub__run_pop(pubsub__run_queue *queue);
+void pubsub__run_queue_clear(pubsub_client *client);
+
+/* ---- lanes.c: order per key; @locks lock held but for the first three ---- */
+
+pubsub__lanes *pubsub__lanes_new(uint32_t prefetch, bool by_topic);
+void pubsub__lanes_free(pubsub__lanes *lanes);
+/* [io] What its key comes to, before it is given to pubsub__lane_enter. */
+void pubsub__lane_hash(const pubsub_subscription *subscription, pubsub_message *message);
+/* A message that came: true when it may be handled now, false when it waits for one of its key. */
+bool pubsub__lane_enter(pubsub_subscription *subscription, pubsub_message *message);
+/* A message is settled for good: the next of its key is ready now, or when its handler returns. */
+void pubsub__lane_leave(pubsub_client *client, pubsub_message *message);
+/* Its handler has returned. */
+void pubsub__lane_returned(pubsub_client *client, pubsub_message *message);
+/* Take out all that wait for others. */
+void pubsub__lanes_drain(pubsub_subscription *subscription, pubsub__message_list *out);
+
+/* ---- dispatch.c, events.c, poll.c ---- */
+
+/* Its handler for one message, without the lock: what it decided goes to `settled`, but with ack=manual.
+ * False when the message goes back unseen. */
+bool pubsub__handle(pubsub_subscription *subscription, pubsub_message *message,
+                    pubsub__message_list *settled);
+/* @locks lock held. Settled messages go to the I/O thread. Returns whether it has to be woken: not for
+ * each ack that only returns credit or that it looks for soon, which costs two threads a trip for every
+ * message that trickles in. */
+bool pubsub__flush_settled(pubsub_client *client, const pubsub_subscription *subscription,
+                           pubsub__message_list *settled);
 /* pubsub_client_poll without the check for dispatch=thread. */
 int pubsub__poll(pubsub_client *client, pubsub_duration_ms timeout, pubsub_error *err);
-/* @locks lock held. Put a subscription with ready messages in the run queue. The caller signals
- * ready_cond after it has left the lock, so that who wakes does not run into it. */
-void pubsub__ready_sub(pubsub_client *client, pubsub_subscription *subscription);
-/* @locks lock held. Recompute whether something is ready: conditions and the descriptor. */
-void pubsub__ready_changed(pubsub_client *client);
 /* @locks lock held; may be left and taken again. Dispatch reports and events only. */
 void pubsub__dispatch_rest(pubsub_client *client);
-/* @locks lock held; left while handlers run. Returns how many ran. */
+/* @locks lock held; left while handlers run. Each returns how many ran. */
 int pubsub__dispatch_events(pubsub_client *client);
+int pubsub__dispatch_reports(pubsub_client *client);
+int pubsub__dispatch_messages(pubsub_client *client);
 /* Any thread, lock not held. */
 void pubsub__emit(pubsub_client *client, const pubsub_event *event);
 /* @locks lock held. */
 void pubsub__emit_locked(pubsub_client *client, const pubsub_event *event);
-
 /* @locks lock held */
 void pubsub__events_clear(pubsub_client *client);
-void pubsub__run_queue_clear(pubsub_client *client);
 
 /* ---- close.c ---- */
 

@@ -16,17 +16,6 @@
 
 #define CLOSE_GRACE_NS (1000u * 1000000ull)
 
-uint64_t pubsub__deadline(pubsub_duration_ms timeout)
-{
-    if (timeout < 0) {
-        return PUBSUB__FOREVER_NS;
-    }
-    uint64_t now = pubsub__clock_mono_ns();
-    uint64_t ns = (uint64_t)timeout;
-    return ns > (PUBSUB__FOREVER_NS - now) / 1000000u - 1 ? PUBSUB__FOREVER_NS
-                                                          : now + ns * 1000000u;
-}
-
 static void raise_eventfd(int fd)
 {
     uint64_t one = 1;
@@ -202,7 +191,7 @@ static void on_wake(uv_poll_t *poll, int status, int events)
     pubsub__turn(client);
 }
 
-static void finish_io(pubsub_client *client)
+void pubsub__io_finish(pubsub_client *client)
 {
     pthread_mutex_lock(&client->lock);
     client->io_finished = true;
@@ -217,12 +206,11 @@ static void *io_main(void *arg)
     if (!client->stop_loop) {
         uv_run(&client->loop, UV_RUN_DEFAULT);
     }
-    finish_io(client);
+    pubsub__io_finish(client);
     return NULL;
 }
 
-/* Signals belong to the program's own threads. */
-static int start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
+int pubsub__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
     sigset_t all;
     sigset_t old;
@@ -306,7 +294,7 @@ pubsub_err pubsub__loop_start(pubsub_client *client, pubsub_error *err)
                  : client->adapter->init(client->instance, &client->config, &client->sink, err);
     }
     if (rc == PUBSUB_OK && !client->inline_io &&
-        start_thread(&client->io_thread, io_main, client) != 0) {
+        pubsub__thread_start(&client->io_thread, io_main, client) != 0) {
         rc = pubsub_error_set(err, PUBSUB_ESYSTEM, "cannot start the I/O thread");
     }
     if (rc != PUBSUB_OK) {
@@ -320,74 +308,6 @@ pubsub_err pubsub__loop_start(pubsub_client *client, pubsub_error *err)
     }
     client->io_running = true;
     return PUBSUB_OK;
-}
-
-/* ---- waiting ---- */
-
-static void on_wait_over(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-static void forget_timer(uv_handle_t *handle)
-{
-    bool *gone = handle->data;
-    *gone = true;
-}
-
-/* One turn of an inline loop, which ends with the first event or at the deadline. */
-static void drive(pubsub_client *client, uint64_t deadline_ns)
-{
-    pubsub__turn(client);
-    if (client->stop_loop) {
-        if (!client->io_finished) {
-            finish_io(client);
-        }
-        return;
-    }
-    pthread_mutex_lock(&client->lock);
-    bool now = client->ready_messages > 0 || client->reports.head != NULL ||
-               client->events != NULL || client->submitted.head != NULL ||
-               client->settled.head != NULL || client->commands != NULL || client->interrupted ||
-               client->calls.ended != NULL || client->progress;
-    client->progress = false;
-    pthread_mutex_unlock(&client->lock);
-    if (now || deadline_ns == PUBSUB__FOREVER_NS) {
-        uv_run(&client->loop, now ? UV_RUN_NOWAIT : UV_RUN_ONCE);
-        return;
-    }
-    uint64_t clock = pubsub__clock_mono_ns();
-    if (clock >= deadline_ns) {
-        uv_run(&client->loop, UV_RUN_NOWAIT);
-        return;
-    }
-    uv_timer_t timer;
-    bool gone = false;
-    uv_timer_init(&client->loop, &timer);
-    timer.data = &gone;
-    uv_update_time(&client->loop);
-    uv_timer_start(&timer, on_wait_over, (deadline_ns - clock + 999999u) / 1000000u, 0);
-    uv_run(&client->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, forget_timer);
-    while (!gone) {
-        uv_run(&client->loop, UV_RUN_NOWAIT);
-    }
-}
-
-bool pubsub__wait(pubsub_client *client, pthread_cond_t *cond, uint64_t deadline_ns)
-{
-    if (client->inline_io && client->io_running) {
-        pthread_mutex_unlock(&client->lock);
-        drive(client, deadline_ns);
-        pthread_mutex_lock(&client->lock);
-        return deadline_ns == PUBSUB__FOREVER_NS || pubsub__clock_mono_ns() < deadline_ns;
-    }
-    if (deadline_ns == PUBSUB__FOREVER_NS) {
-        pthread_cond_wait(cond, &client->lock);
-        return true;
-    }
-    struct timespec at = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
-    return pthread_cond_timedwait(cond, &client->lock, &at) != ETIMEDOUT;
 }
 
 void pubsub__loop_stop(pubsub_client *client)
@@ -417,33 +337,4 @@ void pubsub_sink_closed(pubsub_sink *sink)
 {
     sink->client->closed = true;
     pubsub__turn_soon(sink->client);
-}
-
-/* ---- dispatch=thread ---- */
-
-static void *dispatcher_main(void *arg)
-{
-    pubsub_client *client = arg;
-    pubsub_error err = PUBSUB_ERROR_INIT;
-    pthread_mutex_lock(&client->lock);
-    while (!client->dispatcher_stop) {
-        if (client->state == PUBSUB_STATE_CLOSED && client->reports.head == NULL &&
-            client->events == NULL && client->calls.ended == NULL) {
-            pthread_cond_wait(&client->state_cond, &client->lock); /* may be opened again */
-            continue;
-        }
-        pthread_mutex_unlock(&client->lock);
-        pubsub__poll(client, PUBSUB_FOREVER, &err);
-        pthread_mutex_lock(&client->lock);
-    }
-    pthread_mutex_unlock(&client->lock);
-    return NULL;
-}
-
-void pubsub__loop_dispatcher_start(pubsub_client *client)
-{
-    if (client->dispatch_thread && !client->dispatcher_running &&
-        start_thread(&client->dispatcher, dispatcher_main, client) == 0) {
-        client->dispatcher_running = true;
-    }
 }

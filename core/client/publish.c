@@ -23,7 +23,7 @@ static pubsub_err usable_locked(pubsub_client *client, pubsub_error *err)
             return rc;
         }
         pubsub__set_state_locked(client, PUBSUB_STATE_CONNECTING, NULL);
-        pubsub__loop_dispatcher_start(client);
+        pubsub__dispatcher_start(client);
         pubsub__wake(client);
     }
     return PUBSUB_OK;

@@ -14,13 +14,8 @@ void pubsub__live_add(pubsub_subscription *sub, pubsub_block *block)
     sub->blocks = block;
 }
 
-void pubsub__live_drop(pubsub_message *message)
+void pubsub__live_remove(pubsub_block *block)
 {
-    pubsub_block *block = message->block;
-    message->gone = true;
-    if (--block->live > 0) {
-        return;
-    }
     pubsub_subscription *sub = block->owner;
     if (block->prev_live != NULL) {
         block->prev_live->next_live = block->next_live;
@@ -48,22 +43,9 @@ static size_t mark(pubsub_subscription *sub, pubsub_recall_fn match, void *ctx)
     return count;
 }
 
-/* @locks lock held. Those of a list that are marked are settled without a word. Returns how many. */
-static size_t take_marked(pubsub_client *client, pubsub__message_list *list)
+static bool unmarked_stays(const pubsub_message *message)
 {
-    pubsub__message_list kept = {NULL, NULL, 0};
-    pubsub_message *message = NULL;
-    size_t taken = 0;
-    while ((message = pubsub__message_pop(list)) != NULL) {
-        if (atomic_load_explicit(&message->recalled, memory_order_relaxed)) {
-            pubsub__settle_here(client, message, PUBSUB__DONE);
-            taken++;
-        } else {
-            pubsub__message_push(&kept, message);
-        }
-    }
-    *list = kept;
-    return taken;
+    return !atomic_load_explicit(&message->recalled, memory_order_relaxed);
 }
 
 size_t pubsub_sink_recall(pubsub_sink *sink, pubsub_spi_subscription *subscription,
@@ -75,8 +57,7 @@ size_t pubsub_sink_recall(pubsub_sink *sink, pubsub_spi_subscription *subscripti
     size_t taken = 0;
     if (marked > 0) {
         pthread_mutex_lock(&client->lock);
-        taken = take_marked(client, &sub->ready);
-        client->ready_messages -= taken;
+        taken = pubsub__deliver_sift(client, sub, unmarked_stays, PUBSUB__DONE);
         pubsub__ready_changed(client);
         pthread_mutex_unlock(&client->lock);
         taken += pubsub__held_recall(client, sub);

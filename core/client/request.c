@@ -162,10 +162,17 @@ pubsub_err pubsub__request_parse(pubsub_client *client, pubsub_subscription *sub
     sub->nack_delay = number(all, "nack_delay");
     const char *ack = pubsub_options_get(all, "ack");
     sub->ack_auto = ack == NULL || strcmp(ack, "manual") != 0;
-    if (number(all, "workers") > 1) {
-        return pubsub_error_set(
-            err, PUBSUB_ENOTSUP,
-            "workers above 1 are not available yet; handlers run one at a time");
+    sub->workers = (uint32_t)number(all, "workers");
+    if (sub->workers > 1) {
+        if (client->inline_io) {
+            return pubsub_error_set(err, PUBSUB_EOPTION,
+                                    "workers above 1 need threads, and with io=inline a client "
+                                    "belongs to one");
+        }
+        sub->lanes = pubsub__lanes_new(request->prefetch, request->order_key);
+        if (sub->lanes == NULL) {
+            return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a subscription");
+        }
     }
     const char *degrade = pubsub_options_get(all, "degrade");
     sub->degrade = degrade != NULL && strcmp(degrade, "allow") == 0;

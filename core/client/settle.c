@@ -67,6 +67,9 @@ static pubsub_err settle(pubsub_client *client, pubsub_subscription *sub, pubsub
     }
     atomic_store_explicit(&message->verdict, (unsigned char)verdict, memory_order_relaxed);
     outstanding_remove(client, sub, message);
+    if (sub->lanes != NULL && verdict == PUBSUB__ACK) {
+        pubsub__lane_leave(client, message);
+    }
     hand_over(client, message);
     return PUBSUB_OK;
 }
@@ -149,28 +152,63 @@ pubsub_message *pubsub_message_ref(pubsub_message *message)
     return message;
 }
 
+/* @locks lock held. Settled and processed long ago: its bytes go back to the credit. False: nobody counts
+ * any more. */
+static bool give_back(pubsub_client *client, const pubsub_subscription *sub,
+                      pubsub_message *message)
+{
+    if (sub->ended || !client->io_running || sub->inbox) {
+        return false;
+    }
+    atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
+    hand_over(client, message);
+    return true;
+}
+
+/* Not with a client's lock: the client may go away with its last message. */
+static void leave(pubsub_client **locked, bool *handed_over)
+{
+    if (*locked != NULL && *handed_over) {
+        unlock_and_wake(*locked);
+    } else if (*locked != NULL) {
+        pthread_mutex_unlock(&(*locked)->lock);
+    }
+    *locked = NULL;
+    *handed_over = false;
+}
+
+void pubsub_message_unref_batch(pubsub_message *const *messages, size_t count)
+{
+    pubsub_client *locked = NULL;
+    bool handed_over = false;
+    for (size_t i = 0; messages != NULL && i < count; i++) {
+        pubsub_message *message = messages[i];
+        if (message == NULL ||
+            atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
+            continue;
+        }
+        pubsub_subscription *sub = message->block->owner;
+        pubsub_client *client = sub->client;
+        if (locked != NULL && locked != client) {
+            leave(&locked, &handed_over);
+        }
+        if (locked == NULL && !pubsub__client_forked(client)) {
+            pthread_mutex_lock(&client->lock);
+            locked = client;
+        }
+        if (locked != NULL && give_back(client, sub, message)) {
+            handed_over = true;
+        } else {
+            leave(&locked, &handed_over);
+            pubsub__block_drop(message->block, 1);
+        }
+    }
+    leave(&locked, &handed_over);
+}
+
 void pubsub_message_unref(pubsub_message *message)
 {
-    if (message == NULL ||
-        atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    /* Settled and processed long ago; its bytes go back to the credit, unless nobody counts any more. */
-    pubsub_subscription *sub = message->block->owner;
-    pubsub_client *client = sub->client;
-    bool counts = false;
-    if (!pubsub__client_forked(client)) {
-        pthread_mutex_lock(&client->lock);
-        counts = !sub->ended && client->io_running && !sub->inbox;
-        if (counts) {
-            atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
-            pubsub__settle_locked(client, message);
-        }
-        pthread_mutex_unlock(&client->lock);
-    }
-    if (!counts) {
-        pubsub__block_drop(message->block, 1);
-    }
+    pubsub_message_unref_batch(&message, 1);
 }
 
 /* ---- on the I/O thread ---- */
@@ -211,6 +249,12 @@ static void acks_add(struct acks *acks, const pubsub_message *message, pubsub_sp
     ack->delay_ms = message->nack_delay;
 }
 
+/* Whether others of its key may wait for it: then it is tried again here, so that they do. */
+static bool leads(const pubsub_subscription *sub, const pubsub_message *message)
+{
+    return sub->lanes != NULL && atomic_load_explicit(&message->leads, memory_order_relaxed);
+}
+
 /* The core is through with a message: its credit goes back, its bytes when no caller keeps them. */
 static void let_go(pubsub_message *message)
 {
@@ -219,6 +263,11 @@ static void let_go(pubsub_message *message)
     message->reason = NULL;
     sub->credit_used--;
     pubsub__live_drop(message);
+    if (leads(sub, message)) {
+        pthread_mutex_lock(&sub->client->lock);
+        pubsub__lane_leave(sub->client, message);
+        pthread_mutex_unlock(&sub->client->lock);
+    }
     uint32_t size = message->size;
     if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1) {
         sub->credit_bytes += size;
@@ -239,7 +288,7 @@ static void refused(struct acks *acks, pubsub_message *message)
         let_go(message);
     } else if (pubsub__attempts_over(message)) {
         pubsub__dead_letter_start(client, message);
-    } else if (sub->spi.native_nack) {
+    } else if (sub->spi.native_nack && !leads(sub, message)) {
         acks_add(acks, message, PUBSUB_SPI_NACK);
         let_go(message);
     } else {

@@ -39,6 +39,7 @@ void pubsub__subscription_unref(pubsub_subscription *subscription)
     pubsub__free(subscription->group);
     pubsub__free(subscription->durable);
     pubsub__free(subscription->dead_letter);
+    pubsub__lanes_free(subscription->lanes);
     pubsub__free(subscription);
     pubsub__client_unref(client);
 }
@@ -144,6 +145,9 @@ pubsub_err pubsub__subscribe_make_inbox(pubsub_client *client, const char *topic
         /* An answer that is lost is a request that times out, so it needs neither ack nor redelivery. */
         rc = pubsub_options_set_int(options, "qos", 0, err);
     }
+    if (rc == PUBSUB_OK) {
+        rc = pubsub_options_set_int(options, "workers", 1, err); /* no handler has to be called */
+    }
     order.options = options;
     if (rc == PUBSUB_OK) {
         rc = make(client, &order, out, err);
@@ -160,6 +164,19 @@ bool pubsub__subscribe_inbox_locked(pubsub_client *client, pubsub_subscription *
     return push_command(client, PUBSUB__COMMAND_SUBSCRIBE, inbox, false);
 }
 
+/* @locks lock held. Its handlers run on several threads: the library's, or those that poll. */
+static pubsub_err share(pubsub_client *client, pubsub_subscription *sub, pubsub_error *err)
+{
+    void *ctx = NULL;
+    sub->shared = pubsub__handler_of(sub, &ctx) != NULL;
+    if (!sub->shared) {
+        return PUBSUB_OK;
+    }
+    client->workers = client->workers > sub->workers ? client->workers : sub->workers;
+    return client->dispatch_thread ? pubsub__workers_start(client, client->workers, err)
+                                   : PUBSUB_OK;
+}
+
 static pubsub_err subscribe(pubsub_client *client, const struct order *order,
                             pubsub_subscription **handle, pubsub_error *err)
 {
@@ -170,6 +187,9 @@ static pubsub_err subscribe(pubsub_client *client, const struct order *order,
     }
     pthread_mutex_lock(&client->lock);
     rc = pubsub__open_locked(client, err);
+    if (rc == PUBSUB_OK && sub->lanes != NULL) {
+        rc = share(client, sub, err);
+    }
     if (rc == PUBSUB_OK && !push_command(client, PUBSUB__COMMAND_SUBSCRIBE, sub, false)) {
         rc = pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a subscription");
     }
@@ -317,10 +337,11 @@ bool pubsub__sub_end_locked(pubsub_client *client, pubsub_subscription *sub, boo
     return true;
 }
 
-/* @locks lock held. Until no handler of it runs, unless this is that handler. */
+/* @locks lock held. Until no handler of it runs, unless this is one: two that wait for each other would
+ * do so for ever. */
 static void wait_handler(pubsub_client *client, pubsub_subscription *sub)
 {
-    while (sub->called_fn && !pthread_equal(sub->called_by, pthread_self())) {
+    while (sub->running > 0 && !pubsub__in_callback(client)) {
         pubsub__wait(client, &client->state_cond, PUBSUB__FOREVER_NS);
     }
 }

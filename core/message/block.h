@@ -33,9 +33,17 @@ struct pubsub_message {
     uint32_t size;       /* credit it took, in bytes */
     atomic_uint refs; /* 1 for the core until settled and processed, 1 per reference of a caller */
     atomic_uchar verdict; /* enum pubsub__verdict; set once by who settles it */
-    bool manual;          /* waits for pubsub_message_ack, ack=auto does not apply */
-    bool gone;            /* [io] the core is through with it */
-    atomic_bool recalled; /* the adapter wants it back; set by the I/O thread */
+    /* Of a subscription with several workers, see client/lanes.c; guarded by the client's lock. */
+    struct pubsub_message *lane_next; /* the next leader of its bucket */
+    struct pubsub_message *behind;    /* the last of those that wait for it, a ring by `next` */
+    uint32_t lane_hash;               /* [io] until it is ready */
+    atomic_bool leads;                /* its key is taken by it; may be read without the lock */
+    bool handling;                    /* its handler runs */
+    bool lane_over;                   /* settled while its handler runs: the lane ends with that */
+    bool again;                       /* refused while its handler runs: to be ready after that */
+    bool manual;                      /* waits for pubsub_message_ack, ack=auto does not apply */
+    bool gone;                        /* [io] the core is through with it */
+    atomic_bool recalled;             /* the adapter wants it back; set by the I/O thread */
 };
 
 typedef struct pubsub__block_pool pubsub__block_pool;

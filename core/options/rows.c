@@ -99,7 +99,9 @@ const pubsub_option_row pubsub__generic_options[] = {
          "where to begin: new, earliest, last (retained values, then new), a time, a position"),
     BOOL("reset", S, "no", "begin at `from` even when there is a stored position"),
     ENUM("order", S, "none|key", "none", "keep the order of messages with the same key"),
-    NUMBER("workers", INT, NULL, S, 1, 256, "1", "handlers at the same time, serial for each key"),
+    NUMBER("workers", INT, NULL, C | S, 1, 256, "1",
+           "handlers of a subscription at the same time; messages of one key one after the other, "
+           "those without a key in any order, with order=key by topic"),
     NUMBER("prefetch", INT, "messages", C | S, 1, 1000000, "1000",
            "most messages handed out and not yet acknowledged"),
     NUMBER("prefetch_bytes", SIZE, NULL, C | S, KIB, TIB, "8M",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import json
+import os
 import signal
 import subprocess
 
@@ -107,6 +108,23 @@ class Request(support.Case):
             self.assertEqual(code, 0)
             answered += err.count("answered with")
         self.assertEqual(answered, 12)
+
+    def test_workers_answer_side_by_side(self):
+        """Three commands that wait for each other, then a failure among them."""
+        meet = self.path("meet")
+        os.mkdir(meet)
+        service = self.service("--workers", "3", "-c", "4", "--exec",
+                               "read body; touch %s/$body; while test $(ls %s | wc -l) -lt 3; do sleep 0.02; done; "
+                               "echo re:$body; test $body != bad" % (meet, meet), "t")
+        askers = [self.start("request", "--timeout", "30s", "t", body) for body in ("a", "b", "c")]
+        for body, asker in zip(("a", "b", "c"), askers):
+            code, out, err = asker.end()
+            self.assertEqual((code, out), (0, b"re:%s\n\n" % body.encode()), err)
+        code, out, err = self.run_pubsub("request", "t", "bad")
+        self.assertEqual((code, out), (1, b"re:bad\n\n"))
+        self.assertIn("ended with 1", err)
+        self.assertEqual(service.end()[0], 0)
+        self.fails(2, "reply", "--workers", "2", "t", "x", says="--exec")
 
     def test_messages_that_ask_for_no_answer_do_not_count(self):
         service = self.service("-c", "1", "t", "yes")

@@ -149,6 +149,49 @@ class Sub(support.Case):
         self.assertIn("ended with 3", err)
         self.assertEqual(self.ok("sub", "-g", "g", "--durable", "d", "--idle", "200ms", "t"), b"")
 
+    def test_workers_run_commands_side_by_side(self):
+        """Three that wait for each other, each with two lines; a fourth of a key that is taken."""
+        meet = self.path("meet")
+        os.mkdir(meet)
+        for key, body in ((1, "a"), (2, "b"), (3, "c"), (1, "d")):
+            self.ok("pub", "-k", str(key), "t", body)
+        out = self.ok("sub", "--from", "earliest", "-c", "4", "-W", "30s", "--workers", "3", "--exec",
+                      "read body; touch %s/$body; echo $body begins; test $body = d && test ! -e %s/x && exit 9; "
+                      "while test $(ls %s | wc -l) -lt 3; do sleep 0.02; done; "
+                      "test $body = a && touch %s/x; echo $body ends" % ((meet,) * 4), "t")
+        lines = out.decode().split()
+        for body in "abcd":
+            at = lines.index(body)
+            self.assertEqual(lines[at:at + 4], [body, "begins", body, "ends"], out)
+        self.assertGreater(lines.index("d"), lines.index("a"))
+
+    def test_workers_settle_each_by_its_command(self):
+        mark = self.path("mark")
+        for body in ("a", "b", "c"):
+            self.ok("pub", "-k", "key", "t", body)
+        code, out, err = self.run_pubsub("sub", "--durable", "d", "--from", "earliest", "--nack-delay", "50ms",
+                                         "-c", "4", "-W", "20s", "--workers", "4", "--exec",
+                                         "read body; echo $body; test $body != a || test -e %s || { touch %s; exit 3; }"
+                                         % (mark, mark), "t")
+        self.assertEqual((code, out), (0, b"a\na\nb\nc\n"), err)
+        self.assertIn("ended with 3", err)
+        self.assertEqual(self.ok("sub", "--durable", "d", "--idle", "200ms", "t"), b"")
+
+    def test_workers_are_waited_for_at_the_end(self):
+        for body in ("a", "b"):
+            self.ok("pub", "t", body)
+        sub = self.start("sub", "--from", "earliest", "--workers", "2", "--exec",
+                         "read body; echo begun >&2; sleep 0.5; echo $body", "t")
+        sub.wait_for("begun")
+        code, out, err = sub.signal(signal.SIGTERM).end()
+        self.assertEqual(code, 0, err)
+        self.assertIn(b"a\n", out)
+
+    def test_workers_need_a_command(self):
+        self.fails(2, "sub", "--workers", "2", "t", says="--exec")
+        self.fails(2, "sub", "--workers", "2", "--exec", "cat", "--ack", "none", "t", says="--ack none")
+        self.fails(2, "sub", "--workers", "0", "--exec", "cat", "t", says="workers")
+
     def test_exec_need_not_read_its_body(self):
         self.ok("pub", "-f", self.path("big", b"x" * 1000000), "t")
         self.ok("sub", "--from", "earliest", "-c", "1", "--exec", "true", "t")

@@ -2,8 +2,10 @@
 /* What child processes of the suite do. */
 #include "conformance/conf.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static pubsub_client *open_client(const char *url)
@@ -119,6 +121,53 @@ static int confirm(int argc, char **argv)
     }
 }
 
+static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The key is what stands before the ':'. */
+static int work_on(void *ctx, pubsub_message *message)
+{
+    const char *stuck = ctx;
+    pubsub_bytes payload = pubsub_message_payload(message);
+    size_t len = strlen(stuck);
+    while (payload.len > len && memcmp(payload.data, stuck, len) == 0 &&
+           ((const char *)payload.data)[len] == ':') {
+        (void)pause();
+    }
+    (void)pthread_mutex_lock(&say_lock);
+    kit_say("done %.*s", (int)payload.len, (const char *)payload.data);
+    (void)pthread_mutex_unlock(&say_lock);
+    return 0;
+}
+
+/* work URL PATTERN OPTIONS STUCK: say "ready", then "done PAYLOAD" for each message that was handled by
+ * several threads; those of the key STUCK never are. A line on stdin: flush and say "flushed". To be
+ * killed. */
+static int work(int argc, char **argv)
+{
+    pubsub_options *threads = kit_options("dispatch=thread");
+    pubsub_options *options = kit_options(argv[2]);
+    pubsub_client *client = NULL;
+    pubsub_subscription *sub = NULL;
+    pubsub_error error = PUBSUB_ERROR_INIT;
+    char line[16];
+    (void)argc;
+    if (pubsub_client_new(&client, argv[0], threads, &error) != PUBSUB_OK ||
+        pubsub_client_subscribe(client, argv[1], options, work_on, argv[3], &sub, &error) !=
+            PUBSUB_OK ||
+        pubsub_subscription_wait(sub, kit_ms(KIT_PATIENCE), NULL, &error) != PUBSUB_OK) {
+        kit_say("refused %s %s", pubsub_err_name(error.code), error.text);
+        return 91;
+    }
+    (void)pthread_mutex_lock(&say_lock);
+    kit_say("ready");
+    (void)pthread_mutex_unlock(&say_lock);
+    while (kit_hear(line, sizeof(line))) {
+        (void)pubsub_client_flush(client, kit_ms(KIT_PATIENCE), NULL);
+        kit_say("flushed");
+    }
+    return 0;
+}
+
 /* serve URL TOPIC: say "ready", answer each request with "re:" and its payload. To be killed. */
 static int serve(int argc, char **argv)
 {
@@ -151,8 +200,5 @@ static int serve(int argc, char **argv)
     }
 }
 
-const kit_role conf_roles[] = {{"serve", serve},
-                               {"consume", consume},
-                               {"produce", produce},
-                               {"confirm", confirm},
-                               {NULL, NULL}};
+const kit_role conf_roles[] = {{"serve", serve},     {"consume", consume}, {"work", work},
+                               {"produce", produce}, {"confirm", confirm}, {NULL, NULL}};

@@ -7,6 +7,7 @@ const conf_suite conf_suites[] = {{"lifecycle", conf_lifecycle},
                                   {"reports", conf_reports},
                                   {"topics", conf_topics},
                                   {"order", conf_order},
+                                  {"workers", conf_workers},
                                   {"payloads", conf_payloads},
                                   {"refusals", conf_refusals},
                                   {"ack", conf_ack},
@@ -18,5 +19,7 @@ const conf_suite conf_suites[] = {{"lifecycle", conf_lifecycle},
                                   {"limits", conf_limits},
                                   {"crash", conf_crash},
                                   {"once", conf_once},
+#ifndef CONF_WITHOUT_FAULTS
                                   {"faults", conf_faults},
+#endif
                                   {NULL, NULL}};

@@ -12,6 +12,7 @@ extern const conf_case conf_delivery[];
 extern const conf_case conf_reports[];
 extern const conf_case conf_topics[];
 extern const conf_case conf_order[];
+extern const conf_case conf_workers[];
 extern const conf_case conf_payloads[];
 extern const conf_case conf_refusals[];
 extern const conf_case conf_ack[];

@@ -4,13 +4,13 @@
 int main(int argc, char **argv)
 {
     /* A broker on a small machine has some thousand partitions at most, and each case makes topics. */
-    static const conf_network broker = {.kind = "kafka",
-                                        .query = "partitions=4&kafka.session.timeout.ms=6000",
-                                        .spread =
-                                            "partitions=4&keyless=spread&kafka.session.timeout.ms=6000",
-                                        .own = "generous",
-                                        .advertise = "advertised.listeners=PLAIN://127.0.0.1",
-                                        .attentive = "kafka.socket.timeout.ms=1000"};
+    static const conf_network broker = {
+        .kind = "kafka",
+        .query = "partitions=4&kafka.session.timeout.ms=6000",
+        .spread = "partitions=4&keyless=spread&kafka.session.timeout.ms=6000",
+        .own = "generous",
+        .advertise = "advertised.listeners=PLAIN://127.0.0.1",
+        .attentive = "kafka.socket.timeout.ms=1000"};
     static const conf_adapter kafka = {
         .name = "kafka",
         .network = &broker,

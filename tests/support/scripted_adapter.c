@@ -268,7 +268,7 @@ void scripted__answer_subscribe(instance *self, pubsub_spi_subscription *subscri
     static const char reason[] = "as scripted";
     scripted *broker = self->broker;
     pubsub_gap gap = {reason, nowhere, nowhere, 0};
-    pubsub_spi_subscribed answer = {false, subscription->request.qos, NULL};
+    pubsub_spi_subscribed answer = {false, subscription->request.qos, NULL, 0};
     pubsub_error refusal = PUBSUB_ERROR_INIT;
     scripted__lock(broker);
     answer.resumed = broker->resumes;
@@ -331,8 +331,9 @@ static void script_ack(void *ctx, const pubsub_spi_ack *acks, size_t count)
     scripted__unlock(self->broker);
 }
 
-static void fill(pubsub_block *block, const scripted_message *from, const char *pattern)
+static void fill(pubsub_block *block, const scripted_message *from, const char *pattern, bool keys)
 {
+    size_t key_len = keys ? strcspn(from->payload, ":") : 0;
     pubsub_spi_message *message = pubsub_block_message(block);
     if (message == NULL) {
         abort();
@@ -340,6 +341,9 @@ static void fill(pubsub_block *block, const scripted_message *from, const char *
     message->topic =
         pubsub_block_copy(block, pubsub_bytes_of(from->topic != NULL ? from->topic : pattern));
     message->payload = pubsub_block_copy(block, pubsub_bytes_of(from->payload));
+    if (keys && from->payload[key_len] == ':') {
+        message->key = (pubsub_bytes){message->payload.data, key_len};
+    }
     message->flags = from->flags;
     message->attempt = from->attempt;
     message->qos = from->qos;
@@ -355,9 +359,13 @@ void scripted__give(instance *self, pubsub_spi_subscription *subscription,
     const char *pattern = pattern_of(subscription);
     size_t bytes = 0;
     pubsub_block *block = NULL;
+    bool keys = false;
     if (count == 0) {
         return;
     }
+    scripted__lock(self->broker);
+    keys = self->broker->keys;
+    scripted__unlock(self->broker);
     for (size_t i = 0; i < count; i++) {
         bytes += strlen(messages[i].payload) + strlen(pattern) + 64 +
                  (messages[i].topic != NULL ? strlen(messages[i].topic) : 0);
@@ -367,7 +375,7 @@ void scripted__give(instance *self, pubsub_spi_subscription *subscription,
         abort();
     }
     for (size_t i = 0; i < count; i++) {
-        fill(block, &messages[i], pattern);
+        fill(block, &messages[i], pattern, keys);
     }
     pubsub_sink_messages(self->sink, subscription, block);
 }

@@ -56,6 +56,8 @@ void scripted_native_nack(scripted *broker, bool native);
 void scripted_redelivers(scripted *broker, bool redelivers);
 /* Answer each request that is not held, with its own payload, on the inbox it names. */
 void scripted_echoes(scripted *broker, bool echoes);
+/* What stands before a ':' in the payload of a message is its key. */
+void scripted_keys(scripted *broker, bool keys);
 /* Acks linger after a flush until scripted_flushed. */
 void scripted_lingers(scripted *broker, bool lingers);
 /* Each subscription gets a link of its own. */

@@ -47,7 +47,7 @@ struct scripted {
     pubsub_err always;
     size_t take;
     bool hold, hold_subscribes, resumes, own_links, respect_credit;
-    bool native_nack, redelivers, gaps, lingers, echoes;
+    bool native_nack, redelivers, gaps, lingers, echoes, keys;
     int64_t close_delay_ms;
     char refused[64];
     pubsub_err refusal;

@@ -196,6 +196,11 @@ void scripted_redelivers(scripted *broker, bool redelivers)
     SET(broker, broker->redelivers = redelivers);
 }
 
+void scripted_keys(scripted *broker, bool keys)
+{
+    SET(broker, broker->keys = keys);
+}
+
 void scripted_lingers(scripted *broker, bool lingers)
 {
     SET(broker, broker->lingers = lingers);

@@ -10,7 +10,10 @@
  *  keep-alive, acks and reconnecting go on while a handler runs for a minute or nobody polls.
  *  Handlers run only inside pubsub_client_poll(), on the caller's thread, or, with
  *  `dispatch=thread`, on a thread of the client's that does the same. No handler is called with a
- *  lock of the library held. Handlers of one client are serial.
+ *  lock of the library held. Handlers of one client are serial, but for those of subscriptions with
+ *  `workers` above 1: they run beside the others and beside each other, messages of one key one after
+ *  the other in order of arrival, also through retries. With `dispatch=thread` the client has threads
+ *  for them; otherwise several threads may call pubsub_client_poll() at once and share the work.
  *
  *  Blocking calls (ready, wait, flush, end, publish with a timeout, publish_wait, next, unsubscribe,
  *  pubsub_client_request) need nobody to poll, with one exception: delivery reports hold their place
@@ -90,6 +93,8 @@ typedef struct pubsub_event {
     const pubsub_error *error;         /**< NULL when there is none */
     const pubsub_gap *gap;             /**< only with PUBSUB_EVENT_GAP */
     bool resumed;                      /**< SUBSCRIBED: goes on where it stood before */
+    uint64_t
+        waiting; /**< SUBSCRIBED: messages that were stored for it by then, where the broker tells */
 } pubsub_event;
 
 /** Called with each event of a client, on the thread that dispatches. The event is borrowed for the
@@ -381,8 +386,9 @@ PUBSUB_API pubsub_err pubsub_message_ack_batch(pubsub_message *const *messages, 
  *  is only left, and goes on where it stood when subscribed again. */
 #define PUBSUB_UNSUBSCRIBE_FORGET (1u << 0)
 
-/** End one subscription. Returns when no handler of it runs (unless called from that handler) or will
- *  run; messages not yet handled go back unacknowledged.
+/** End one subscription. Returns when no handler of it runs or will run, but at once when called from a
+ *  handler of this client: with `workers` others of it may still run then. Messages not yet handled go
+ *  back unacknowledged.
  *  @param flags  PUBSUB_UNSUBSCRIBE_*.
  *  Returns:   PUBSUB_OK; PUBSUB_ECLOSED when it has ended already; PUBSUB_EINVAL.
  *  Thread:    any, also callbacks.
@@ -428,15 +434,18 @@ PUBSUB_API pubsub_err pubsub_client_subscribe_set(pubsub_client *client,
  *  @param timeout  milliseconds to wait for something to be ready; 0 = do not wait; -1 = no limit.
  *  @param err      optional detail, may be NULL.
  *  Returns:   how many handlers were called (0 = time is over), or a negative pubsub_err:
- *             PUBSUB_ESTATE in a callback, while another thread polls, or with dispatch=thread;
+ *             PUBSUB_ESTATE in a callback, with dispatch=thread, or while another thread polls and no
+ *             subscription has had `workers` above 1;
  *             PUBSUB_ECLOSED when the client has ended and nothing is left.
- *  Thread:    one at a time.
+ *  Thread:    one at a time; with `workers` above 1 any number. One of them does everything, the others
+ *             run handlers of those subscriptions, and one of them takes its place when it is gone.
  *  Ownership: -
  *  Since:     0.1    Source: - */
 PUBSUB_API int pubsub_client_poll(pubsub_client *client, pubsub_duration_ms timeout,
                                   pubsub_error *err);
 
-/** Make a pubsub_client_poll() that waits return now with 0. For signal handling by another thread.
+/** Make a pubsub_client_poll() that waits return now with 0; of several threads that poll, one. For
+ *  signal handling by another thread.
  *  Returns:   nothing.
  *  Thread:    any, also callbacks; not async-signal-safe.
  *  Ownership: -

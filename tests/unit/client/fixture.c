@@ -27,6 +27,11 @@ int fixture_set_up_inline(void **state)
     return set_up(state, KIT_INLINE);
 }
 
+int fixture_set_up_dispatch(void **state)
+{
+    return set_up(state, KIT_DISPATCH);
+}
+
 int fixture_tear_down(void **state)
 {
     fixture *f = *state;

@@ -12,13 +12,16 @@ typedef struct fixture {
     scripted *broker;
 } fixture;
 
-int fixture_set_up(void **state);        /* io=thread, the test polls */
-int fixture_set_up_inline(void **state); /* io=inline */
+int fixture_set_up(void **state);          /* io=thread, the test polls */
+int fixture_set_up_inline(void **state);   /* io=inline */
+int fixture_set_up_dispatch(void **state); /* dispatch=thread */
 int fixture_tear_down(void **state);
 
 #define FIXTURE_TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_set_up, fixture_tear_down)
 #define FIXTURE_INLINE_TEST(fn)                                                                    \
     cmocka_unit_test_setup_teardown(fn, fixture_set_up_inline, fixture_tear_down)
+#define FIXTURE_DISPATCH_TEST(fn)                                                                  \
+    cmocka_unit_test_setup_teardown(fn, fixture_set_up_dispatch, fixture_tear_down)
 
 /* A client of the broker that reconnects within milliseconds. */
 kit_peer *fixture_peer(fixture *f, const char *options);
