@@ -4,7 +4,7 @@
 
 # Debian packages: what the build needs, what the tests need beyond it, what only the full tier needs.
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libjansson-dev libssl-dev
-    libpaho-mqtt-dev librabbitmq-dev libhiredis-dev libcurl4-openssl-dev libwebsockets-dev
+    libpaho-mqtt-dev librabbitmq-dev libhiredis-dev librdkafka-dev libcurl4-openssl-dev libwebsockets-dev
     libwebsockets-evlib-uv libyaml-dev)
 # shellcheck disable=SC2034 # used by scripts/test
 test_packages=("${build_packages[@]}" g++ clang clang-tidy clang-format shellcheck libcmocka-dev python3)

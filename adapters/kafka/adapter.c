@@ -29,10 +29,6 @@ static pubsub_err kafka_init(void *ctx, const pubsub_adapter_config *config, pub
     self->spread = keyless != NULL && strcmp(keyless, "spread") == 0;
     self->making.partitions = (int)partitions;
     self->making.replication = (int)replication;
-    pubsub_err rc = pubsub__kafka_conf_check(config, err);
-    if (rc != PUBSUB_OK) {
-        return rc;
-    }
     /* What librdkafka refuses is the caller's to know now, not when it connects. */
     rd_kafka_conf_t *conf = pubsub__kafka_conf(self, config->options, RD_KAFKA_PRODUCER, err);
     if (conf == NULL) {

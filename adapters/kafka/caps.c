@@ -38,7 +38,10 @@ static uint64_t message_max(const pubsub_options *options)
 pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *out,
                               pubsub_error *err)
 {
-    (void)err;
+    pubsub_err rc = pubsub__kafka_conf_check(config, err);
+    if (rc != PUBSUB_OK) {
+        return rc;
+    }
     memset(out, 0, sizeof(*out));
     out->size = sizeof(*out);
     for (unsigned i = 0; i < PUBSUB_FEATURE_COUNT; i++) {

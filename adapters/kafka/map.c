@@ -128,20 +128,30 @@ static bool header_at(const rd_kafka_headers_t *headers, size_t i, pubsub_header
     return true;
 }
 
-static rd_kafka_headers_t *headers_of(rd_kafka_message_t *message)
+kaf_record pubsub__kafka_record(rd_kafka_message_t *message)
 {
+    rd_kafka_timestamp_type_t type;
     rd_kafka_headers_t *headers = NULL;
-    return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR ? headers
-                                                                                     : NULL;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        headers = NULL;
+    }
+    return (kaf_record){.container = rd_kafka_topic_name(message->rkt),
+                        .key = message->key,
+                        .key_len = message->key_len,
+                        .payload = message->payload,
+                        .payload_len = message->len,
+                        .headers = headers,
+                        .timestamp_ms = rd_kafka_message_timestamp(message, &type),
+                        .partition = message->partition,
+                        .offset = message->offset};
 }
 
-size_t pubsub__kafka_decode_need(rd_kafka_message_t *message)
+size_t pubsub__kafka_decode_need(const kaf_record *record)
 {
-    rd_kafka_headers_t *headers = headers_of(message);
     size_t need = aligned(KAF_NAME_MAX + 1) + aligned(PUBSUB_TOPIC_MAX + 1) +
-                  aligned(message->len) + aligned(message->key_len) + 4 * ALIGN;
+                  aligned(record->payload_len) + aligned(record->key_len) + 4 * ALIGN;
     pubsub_header header;
-    for (size_t i = 0; header_at(headers, i, &header); i++) {
+    for (size_t i = 0; header_at(record->headers, i, &header); i++) {
         need += sizeof(header) + aligned(header.name.len) + aligned(header.value.len) + 2 * ALIGN;
     }
     return need;
@@ -261,32 +271,33 @@ static pubsub_bytes copied(pubsub_block *block, const void *data, size_t len)
     return len == 0 ? (pubsub_bytes){"", 0} : copy;
 }
 
-bool pubsub__kafka_decode(rd_kafka_message_t *message, const kaf_naming *naming,
-                          pubsub_bytes pattern, pubsub_block *block, pubsub_spi_message *out)
+bool pubsub__kafka_decode(const kaf_record *record, const kaf_naming *naming, pubsub_bytes pattern,
+                          pubsub_block *block, pubsub_spi_message *out)
 {
     own_headers own = {.expires_ns = 0};
-    rd_kafka_timestamp_type_t type;
-    if (!decode_headers(headers_of(message), block, &own, out) ||
-        !decode_topic(rd_kafka_topic_name(message->rkt), &own, pattern, block, out)) {
+    if (!decode_headers(record->headers, block, &own, out) ||
+        !decode_topic(record->container, &own, pattern, block, out)) {
         return false;
     }
     out->reply_to = pubsub_block_copy(block, own.reply);
     out->correlation = pubsub_block_copy(block, own.correlation);
     out->content_type = pubsub_block_copy(block, own.content_type);
     out->expires_ns = own.expires_ns;
-    if (message->payload != NULL) {
-        out->payload = copied(block, message->payload, message->len);
+    if (record->payload != NULL) {
+        out->payload = copied(block, record->payload, record->payload_len);
     } else {
         out->flags |= PUBSUB_SPI_TOMBSTONE;
     }
+    /* What shares a container has its topic as key where it had none. */
     bool shared = naming->fold != NULL || pubsub__kafka_is_inbox(out->topic);
-    if (message->key != NULL && !(shared && message->key_len == out->topic.len &&
-                                  memcmp(message->key, out->topic.data, out->topic.len) == 0)) {
-        out->key = copied(block, message->key, message->key_len);
+    bool added = shared && record->key_len == out->topic.len && record->key != NULL &&
+                 memcmp(record->key, out->topic.data, record->key_len) == 0;
+    if (record->key != NULL && !added) {
+        out->key = copied(block, record->key, record->key_len);
     }
-    int64_t ms = rd_kafka_message_timestamp(message, &type);
-    out->timestamp_ns = ms > 0 ? (uint64_t)ms * 1000000u : 0;
-    out->position[0] = (uint64_t)message->partition;
-    out->position[1] = (uint64_t)message->offset;
+    out->timestamp_ns =
+        record->timestamp_ms > 0 ? (uint64_t)record->timestamp_ms * UINT64_C(1000000) : 0;
+    out->position[0] = (uint64_t)record->partition;
+    out->position[1] = (uint64_t)record->offset;
     return true;
 }

@@ -38,11 +38,26 @@ pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic,
 /* The headers of a publication; *out is NULL when it has none. */
 pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, const kaf_naming *naming,
                                         uint64_t expires_ns, rd_kafka_headers_t **out);
+/* A message as librdkafka hands it out. */
+typedef struct kaf_record {
+    const char *container;
+    const void *key; /* NULL = none */
+    size_t key_len;
+    const void *payload; /* NULL = a tombstone */
+    size_t payload_len;
+    const rd_kafka_headers_t *headers; /* NULL = none */
+    int64_t timestamp_ms;              /* -1 = none */
+    int32_t partition;
+    int64_t offset;
+} kaf_record;
+
+/* What points into it lives as long as the message. */
+kaf_record pubsub__kafka_record(rd_kafka_message_t *message);
 /* Bytes of a block that decoding a message will take. */
-size_t pubsub__kafka_decode_need(rd_kafka_message_t *message);
+size_t pubsub__kafka_decode_need(const kaf_record *record);
 /* Copy a message into a block. `pattern` is the subscription's one if it has only one and that is literal. False
  * when the block has no room. */
-bool pubsub__kafka_decode(rd_kafka_message_t *message, const kaf_naming *naming,
-                          pubsub_bytes pattern, pubsub_block *block, pubsub_spi_message *out);
+bool pubsub__kafka_decode(const kaf_record *record, const kaf_naming *naming, pubsub_bytes pattern,
+                          pubsub_block *block, pubsub_spi_message *out);
 
 #endif

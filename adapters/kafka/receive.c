@@ -204,8 +204,9 @@ static bool same(pubsub_bytes a, pubsub_bytes b)
 static void give_one(kaf_sub *sub, kaf_part *part, rd_kafka_message_t *message, pubsub_block *block)
 {
     pubsub_spi_message *out = pubsub_block_message(block);
+    kaf_record record = pubsub__kafka_record(message);
     if (out == NULL ||
-        !pubsub__kafka_decode(message, &sub->self->naming, sub->literal, block, out)) {
+        !pubsub__kafka_decode(&record, &sub->self->naming, sub->literal, block, out)) {
         return; /* there is room: it was counted */
     }
     out->token = (uint64_t)part->epoch << 32 | part->slot;
@@ -233,7 +234,8 @@ static bool give(kaf_consumer *consumer, kaf_sub *sub)
     size_t count = 0;
     for (size_t i = 0; i < consumer->held_count; i++) {
         if (is_for(sub, consumer->held_parts[i], consumer->held[i])) {
-            need += pubsub__kafka_decode_need(consumer->held[i]);
+            kaf_record record = pubsub__kafka_record(consumer->held[i]);
+            need += pubsub__kafka_decode_need(&record);
             count++;
         }
     }
