@@ -17,6 +17,7 @@ int main(int argc, char **argv)
         .topics_apart = true,
         .topics_meet = true,
         .moves_open = true,
+        .commits_prefix = true,
     };
     return conf_main(&kafka, argc, argv);
 }

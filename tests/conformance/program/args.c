@@ -47,6 +47,10 @@ static const struct quirk {
      "a confirmation does not tell the position"},
     {"returns-late", offsetof(conf_adapter, returns_late),
      "what a client gives back comes behind the rest, and counts as an attempt"},
+    {"moves-open", offsetof(conf_adapter, moves_open),
+     "what members hold open may move to another one when members come"},
+    {"commits-prefix", offsetof(conf_adapter, commits_prefix),
+     "after a crash all comes again from the first open message on"},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
