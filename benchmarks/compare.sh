@@ -47,27 +47,7 @@ for program in pubsub "bench_${kind}_raw"; do
     [ -x "$bin/$program" ] || { echo "$me: no $bin/$program: build first" >&2; exit 2; }
 done
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/pubsub-bench.XXXXXX")
-background=''
-broker() { python3 "$here/tests/brokers/broker.py" "$@"; }
-cleanup() {
-    [ -z "$background" ] || kill "$background" 2>/dev/null || true
-    for dir in "$work"/broker.*; do
-        [ ! -d "$dir" ] || broker stop "$dir" --now || true
-    done
-    rm -rf "$work"
-}
-trap cleanup EXIT
-export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
-unset PUBSUB_BUS PUBSUB_BROKER PUBSUB_PROFILE
-
-now_us() { local t=$EPOCHREALTIME; echo "${t/./}"; }
-# The middle of the numbers on stdin; of two, the lower.
-median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print 0 }'; }
-range() { sort -g | awk 'NR == 1 { low = $1 } { high = $1 } END { print low + 0, high + 0 }'; }
-group() { printf '%.0f' "$1" | sed -e :a -e 's/\B[0-9]\{3\}\>/,&/;ta'; }
-us() { awk -v ns="$1" 'BEGIN { printf "%.1f", ns / 1000 }'; }
-note() { [ ! -t 2 ] || printf '\r%-60s' "$1" >&2; }
+. "$here/benchmarks/lib.sh"
 
 # From either program's JSON: name, value, p99, and CPU in ns per message of publisher and subscriber.
 read_report() {
@@ -138,16 +118,6 @@ load=$(cut -d' ' -f1-3 /proc/loadavg)
 # ---- start-up ------------------------------------------------------------------------------------
 read -r first _ <<<"$brokers"
 url=$(url_of "$first" "${port[$first]}")
-time_of() {
-    local begin end
-    for ((i = 0; i < starts; i++)); do
-        begin=$(now_us)
-        "$@" >/dev/null
-        end=$(now_us)
-        echo $((end - begin))
-    done >"$work/times"
-    median <"$work/times"
-}
 note 'start-up'
 startup_us=$(time_of "$bin/pubsub" pub -b "$url" t hello)
 # Two peaks are likely here, so the range is told too.
@@ -160,34 +130,11 @@ fi
 
 # ---- an idle subscriber --------------------------------------------------------------------------
 note 'idle subscriber'
-ticks_of() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
-switches_of() { cat /proc/"$1"/task/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
-"$bin/pubsub" sub -b "$url" idle/topic >"$work/idle.out" &
-background=$!
-# It is subscribed once a message arrives.
-for ((i = 0; i < 100; i++)); do
-    "$bin/pubsub" pub -b "$url" idle/topic ready
-    [ ! -s "$work/idle.out" ] || break
-    sleep 0.05
-done
-sleep 0.5
-idle_ticks=$(ticks_of $background)
-idle_switches=$(switches_of $background)
-sleep "$idle"
-idle_ticks=$(($(ticks_of $background) - idle_ticks))
-idle_switches=$(($(switches_of $background) - idle_switches))
-idle_rss=$(awk '/^VmRSS/ { print $2 }' /proc/$background/status)
-kill $background
-wait $background || true
-background=''
-idle_ms=$((idle_ticks * 1000 / $(getconf CLK_TCK)))
-note ''
-[ ! -t 2 ] || printf '\r' >&2
+measure_idle -b "$url"
+notes_end
 
 # ---- tables --------------------------------------------------------------------------------------
-cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-version=$("$bin/pubsub" version | head -n 1)
-printf '%s, %s, %s cores, Linux %s, load %s\n' "$version" "$cpu" "$(nproc)" "$(uname -r)" "$load"
+print_machine "$load"
 at=''
 case " ${figures[*]} " in *latency*) at=", latency at $rate/s" ;; esac
 printf '256 B, qos %s, one publisher, one subscriber process%s; medians of %d ' "$qos" "$at" "$rounds"
@@ -245,7 +192,6 @@ for name in $brokers; do
     all="$all${all:+,}
  \"$name\":[$rows]"
 done
-idle_percent=$(awk -v ms="$idle_ms" -v s="$idle" 'BEGIN { printf "%.2f", ms / s / 10 }')
 printf '\n%-44s %s ms, %s to %s (/bin/true: %s ms' \
     "pubsub pub -b $scheme://... t hello, start to exit" "$(us "$startup_us")" "$(us "$startup_low")" \
     "$(us "$startup_high")" "$(us "$floor_us")"

@@ -33,17 +33,8 @@ for program in pubsub-bridge bench_feed_server bench_webhook_load; do
     [ -x "$build/bin/$program" ] || { echo "run-bridge.sh: no $build/bin/$program: build first" >&2; exit 2; }
 done
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/pubsub-bench.XXXXXX")
-broker() { python3 "$here/tests/brokers/broker.py" "$@"; }
-cleanup() {
-    for dir in "$work"/broker.*; do
-        [ ! -d "$dir" ] || broker stop "$dir" --now || true
-    done
-    rm -rf "$work"
-}
-trap cleanup EXIT
-export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
-unset PUBSUB_BUS PUBSUB_BROKER PUBSUB_PROFILE
+bin=$build/bin
+. "$here/benchmarks/lib.sh"
 
 ports=''
 for name in $brokers; do

@@ -28,23 +28,8 @@ for program in pubsub bench_local_raw bench_micro; do
     [ -x "$bin/$program" ] || { echo "run-local.sh: no $bin/$program: build first" >&2; exit 2; }
 done
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/pubsub-bench.XXXXXX")
-background=''
-cleanup() {
-    [ -z "$background" ] || kill "$background" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
-unset PUBSUB_BUS PUBSUB_BROKER PUBSUB_PROFILE
+. "$here/benchmarks/lib.sh"
 mkdir -p "$work/state"
-
-now_us() { local t=$EPOCHREALTIME; echo "${t/./}"; }
-# The middle of the numbers on stdin; of two, the lower.
-median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print 0 }'; }
-range() { sort -g | awk 'NR == 1 { low = $1 } { high = $1 } END { print low, high }'; }
-group() { printf '%.0f' "$1" | sed -e :a -e 's/\B[0-9]\{3\}\>/,&/;ta'; }
-note() { [ ! -t 2 ] || printf '\r%-60s' "$1" >&2; }
 
 figures=(publish_throughput publish_latency end_to_end_throughput end_to_end_latency)
 
@@ -71,41 +56,13 @@ rm -rf "$work/bus"
 
 # ---- start-up ------------------------------------------------------------------------------------
 note 'start-up'
-time_of() {
-    local begin end
-    for ((i = 0; i < starts; i++)); do
-        begin=$(now_us)
-        "$@" >/dev/null
-        end=$(now_us)
-        echo $((end - begin))
-    done | median
-}
 "$bin/pubsub" pub t hello
 startup_us=$(time_of "$bin/pubsub" pub t hello)
 floor_us=$(time_of /bin/true)
 
 # ---- an idle subscriber --------------------------------------------------------------------------
 note 'idle subscriber'
-ticks_of() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
-switches_of() { cat /proc/"$1"/task/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
-"$bin/pubsub" sub idle/topic >"$work/idle.out" &
-background=$!
-# It is subscribed once a message arrives.
-for ((i = 0; i < 100; i++)); do
-    "$bin/pubsub" pub idle/topic ready
-    [ ! -s "$work/idle.out" ] || break
-    sleep 0.05
-done
-sleep 0.5
-idle_ticks=$(ticks_of $background)
-idle_switches=$(switches_of $background)
-sleep "$idle"
-idle_ticks=$(($(ticks_of $background) - idle_ticks))
-idle_switches=$(($(switches_of $background) - idle_switches))
-kill $background
-wait $background || true
-background=''
-idle_ms=$((idle_ticks * 1000 / $(getconf CLK_TCK)))
+measure_idle -b local:
 
 # ---- lines ---------------------------------------------------------------------------------------
 note 'lines'
@@ -125,14 +82,10 @@ rm -rf "$work/state/pubsub"
 # ---- micro ---------------------------------------------------------------------------------------
 note 'micro'
 BENCH_URL=local:$work/micro "$bin/bench_micro" --json >"$work/micro.json"
-note ''
-[ ! -t 2 ] || printf '\r' >&2
+notes_end
 
 # ---- tables --------------------------------------------------------------------------------------
-cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-version=$("$bin/pubsub" version | head -n 1)
-printf '%s, %s, %s cores, Linux %s, load %s\n' "$version" "$cpu" "$(nproc)" "$(uname -r)" \
-    "$(cut -d' ' -f1-3 /proc/loadavg)"
+print_machine "$(cut -d' ' -f1-3 /proc/loadavg)"
 printf '256 B, one publisher, one subscriber process, medians of %d alternating rounds of %d ms\n\n' \
     "$rounds" "$duration"
 printf '%-24s %16s %16s %8s\n' '' 'through the API' 'raw store' 'ratio'
@@ -156,7 +109,6 @@ for name in "${figures[@]}"; do
     rows="$rows${rows:+,}
   {\"name\":\"$name\",\"api\":$api,\"api_lowest\":$low,\"api_highest\":$high,\"raw\":$raw,\"ratio\":$ratio}"
 done
-idle_percent=$(awk -v ms="$idle_ms" -v s="$idle" 'BEGIN { printf "%.2f", ms / s / 10 }')
 printf '\n%-44s %s\n' 'pubsub pub t hello, start to exit, median' \
     "$(awk -v us="$startup_us" -v f="$floor_us" 'BEGIN { printf "%.1f ms (/bin/true: %.1f ms)", us / 1000, f / 1000 }')"
 printf '%-44s %s\n' "idle subscriber over $idle s" \

@@ -33,7 +33,15 @@ static const bridge_command_row commands[] = {
     {"status", "FILE|HOST:PORT", 1, 1, "show the routes of a running bridge",
      "Asks the address that the file names as `listen`."},
     {"spool", "check|dump|repair FILE [ROUTE]", 2, 3, "look after the spools of a file's routes",
-     "`check` and `dump` only read. `repair` wants the bridge to be stopped."},
+     "`check` says how many events there are, and how many are lost where the spool is damaged; "
+     "`dump` "
+     "prints\n"
+     "them. Both only read. `repair` wants the bridge to be stopped: it cuts off a torn end, as "
+     "after a loss "
+     "of\n"
+     "power, and lets a spool be written to again whose disk had failed. Damage in the middle "
+     "stays in the\n"
+     "files; it is passed over when the spool is read, and counted here."},
     {"connectors", "[NAME]", 0, 1, "list the connectors, or the settings of one", NULL},
     {"version", "", 0, 0, "show versions", NULL},
     {"help", "[COMMAND]", 0, 1, "show this text, or that of a command", NULL},

@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "exit.h"
 #include "host/host.h"
+#include "http/server.h"
 #include "ops/ops.h"
 #include "report.h"
 #include "say.h"
@@ -124,6 +125,7 @@ static void on_reload_signal(void *ctx, int number)
         (next->listen != NULL && strcmp(next->listen, run->config->listen) != 0)) {
         bridge_say(PUBSUB_LOG_WARN, NULL, "`state` and `listen` change with a restart only");
     }
+    bridge_server_reload(run->host);
     run->next = next;
     bridge_engine_apply(run->engine, next, on_applied, run);
 }
@@ -236,10 +238,10 @@ int bridge_cmd_run(const bridge_args *args)
         bridge_say(PUBSUB_LOG_WARN, NULL,
                    "not everything in flight was confirmed in time; it comes "
                    "again at the next start");
-        code = code == BRIDGE_EXIT_OK ? BRIDGE_EXIT_TIMEOUT : code;
     }
-    if (run.failed && code == BRIDGE_EXIT_OK) {
-        code = BRIDGE_EXIT_FAILED;
+    if (code == BRIDGE_EXIT_OK) {
+        /* Whether a route that stops has something in flight is chance; that it stopped is not. */
+        code = run.failed ? BRIDGE_EXIT_FAILED : !run.clean ? BRIDGE_EXIT_TIMEOUT : BRIDGE_EXIT_OK;
     }
 out:
     clean_up(&run);

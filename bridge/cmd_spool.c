@@ -28,6 +28,8 @@ typedef struct spool_walk {
     uint64_t events;
     uint64_t bytes;
     uint64_t gaps;
+    uint64_t missed; /* as far as it is known */
+    bool unknown;    /* there is a gap of which it is not */
     const char *route;
 } spool_walk;
 
@@ -36,7 +38,15 @@ static void on_event(void *ctx, const pubsub_event *event)
     spool_walk *walk = ctx;
     if (event->type == PUBSUB_EVENT_GAP) {
         walk->gaps++;
-        bridge_error("%s: something is missing here: %s", walk->route, event->gap->reason);
+        walk->missed += event->gap->missed;
+        walk->unknown = walk->unknown || event->gap->missed == 0;
+        if (event->gap->missed > 0) {
+            bridge_error("%s: %" PRIu64 " events are missing here: %s", walk->route,
+                         event->gap->missed, event->gap->reason);
+        } else {
+            bridge_error("%s: an unknown number of events is missing here: %s", walk->route,
+                         event->gap->reason);
+        }
     }
 }
 
@@ -108,6 +118,9 @@ static int walk_spool(spool_walk *walk, const char *path)
     pubsub_error err = PUBSUB_ERROR_INIT;
     pubsub_err rc = pubsub_options_new(&options);
     rc = rc == PUBSUB_OK ? pubsub_options_set(options, "local.dir", path, &err) : rc;
+    if (walk->verb == SPOOL_REPAIR) {
+        rc = rc == PUBSUB_OK ? pubsub_options_set(options, "local.repair", "yes", &err) : rc;
+    }
     rc = rc == PUBSUB_OK ? pubsub_client_new(&client, "local:", options, &err) : rc;
     rc = rc == PUBSUB_OK ? pubsub_client_on_event(client, on_event, walk) : rc;
     rc = rc == PUBSUB_OK ? read_all(client, walk, &err) : rc;
@@ -118,17 +131,23 @@ static int walk_spool(spool_walk *walk, const char *path)
         bridge_error("%s: %s", walk->route, pubsub_error_text(&err));
         return rc == PUBSUB_ECORRUPT ? BRIDGE_EXIT_VERIFY : BRIDGE_EXIT_FAILED;
     }
-    fprintf(stderr, "%s: %" PRIu64 " events, %" PRIu64 " bytes%s\n", walk->route, walk->events,
-            walk->bytes, walk->gaps > 0 ? ", damaged" : "");
+    fprintf(stderr, "%s: %" PRIu64 " events, %" PRIu64 " bytes", walk->route, walk->events,
+            walk->bytes);
+    if (walk->gaps > 0) {
+        fprintf(stderr, ", damaged: %s%" PRIu64 " lost", walk->unknown ? "at least " : "",
+                walk->missed);
+    }
+    fputc('\n', stderr);
     return walk->gaps > 0 ? BRIDGE_EXIT_VERIFY : BRIDGE_EXIT_OK;
 }
 
-/* A damaged end is cut off, and what cannot be read is set aside, when the log is opened by the only
- * process that has it. So repairing is opening it alone. */
+/* Repairing is done by the log itself when it is opened alone: a torn end is cut off, and a disk that failed is
+ * written to again. Damage in the middle stays where it is, and readers pass over it: what is left of it
+ * cannot be made whole, and the files may still help a person. */
 static int one_spool(spool_verb verb, const bridge_config *config, const bridge_route *route)
 {
     struct stat there;
-    spool_walk walk = {verb, 0, 0, 0, route->name};
+    spool_walk walk = {.verb = verb, .route = route->name};
     char *path = bridge_spool_path(config->state, route->name);
     int code;
     if (path == NULL) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "touch.h"
 
+#include "base/alloc.h"
 #include "engine/needs.h"
 #include "exit.h"
 
@@ -27,6 +28,7 @@ typedef struct touch_source {
     bridge_findings *remarks;
     pubsub_host *host;
     bool connect; /* else only what the settings say */
+    void *self;   /* until all are looked at: some see what does not go with the others */
     int code;
 } touch_source;
 
@@ -62,15 +64,14 @@ static int touch_one_source(const bridge_config *config, const bridge_route *rou
                                   source->setting_count,
                                   route->in_flight};
     pubsub_error err = PUBSUB_ERROR_INIT;
-    void *self = NULL;
     (void)snprintf(touch->path, sizeof(touch->path), "sources.%s", source->name);
-    if (connector->initialize(&self, &init, &err) != PUBSUB_OK) {
+    if (connector->initialize(&touch->self, &init, &err) != PUBSUB_OK) {
         on_finding(touch, &err);
         touch->code = err.code == PUBSUB_EOPTION ? BRIDGE_EXIT_USAGE : touch->code;
+        touch->self = NULL;
         return touch->code;
     }
     if (!touch->connect) {
-        connector->fini(self);
         return touch->code;
     }
     if (connector->check == NULL) {
@@ -78,15 +79,23 @@ static int touch_one_source(const bridge_config *config, const bridge_route *rou
             &err, PUBSUB_OK, "connector %s cannot be checked without starting it", connector->name);
         on_finding(touch, &err);
     } else {
-        connector->check(self, on_finding, on_checked, touch);
+        connector->check(touch->self, on_finding, on_checked, touch);
         if (pubsub_host_run(touch->host, SOURCE_TIMEOUT) == PUBSUB_ETIMEDOUT) {
             (void)pubsub_error_set(&err, PUBSUB_ETIMEDOUT, "did not answer within %d s",
                                    SOURCE_TIMEOUT / 1000);
             on_finding(touch, &err);
+            connector->fini(touch->self); /* else it would go on while the next one is asked */
+            touch->self = NULL;
         }
     }
-    connector->fini(self);
     return touch->code;
+}
+
+static void let_go(const bridge_config *config, const touch_source *touch)
+{
+    if (touch->self != NULL) {
+        config->sources[touch->route->source].connector->fini(touch->self);
+    }
 }
 
 static int touch_one_broker(const bridge_config *config, const bridge_route *route,
@@ -124,18 +133,27 @@ int bridge_touch(const bridge_config *config, bool connect, bridge_findings *fin
     pubsub_host *host = NULL;
     int code = BRIDGE_EXIT_OK;
     bridge_mark nowhere = {0, 0};
-    if (pubsub_host_new(&host, &err) != PUBSUB_OK) {
+    touch_source *touches = pubsub__calloc(config->route_count + 1, sizeof *touches);
+    if (touches == NULL) {
+        (void)pubsub_error_set(&err, PUBSUB_ENOMEM, "out of memory");
+    }
+    if (touches == NULL || pubsub_host_new(&host, &err) != PUBSUB_OK) {
         bridge_findings_add(findings, nowhere, "", "%s", pubsub_error_text(&err));
+        pubsub__free(touches);
         return BRIDGE_EXIT_FAILED;
     }
     for (size_t i = 0; i < config->route_count; i++) {
-        touch_source touch = {&config->routes[i], "", findings, remarks, host, connect,
-                              BRIDGE_EXIT_OK};
-        int source = touch_one_source(config, &config->routes[i], &touch);
+        touches[i] = (touch_source){&config->routes[i], "", findings, remarks, host, connect, NULL,
+                                    BRIDGE_EXIT_OK};
+        int source = touch_one_source(config, &config->routes[i], &touches[i]);
         int broker = connect ? touch_one_broker(config, &config->routes[i], findings, remarks)
                              : BRIDGE_EXIT_OK;
         code = code != BRIDGE_EXIT_OK ? code : source != BRIDGE_EXIT_OK ? source : broker;
     }
+    for (size_t i = 0; i < config->route_count; i++) {
+        let_go(config, &touches[i]);
+    }
+    pubsub__free(touches);
     pubsub_host_free(host);
     return code;
 }

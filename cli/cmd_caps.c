@@ -42,12 +42,13 @@ static int list_schemes(bool json)
 
     for (size_t i = 0; pubsub_scheme_at(i, &scheme); i++) {
         if (json) {
-            (void)json_array_append_new(list,
-                                        json_pack("{s:s, s:s, s:b, s:s}", "scheme", scheme.scheme,
-                                                  "adapter", scheme.adapter, "built",
-                                                  (int)scheme.built, "summary", scheme.summary));
+            (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:s}", "scheme",
+                                                        scheme.scheme, "adapter", scheme.adapter,
+                                                        "built", (int)scheme.built, "place",
+                                                        pubsub_adapter_place_name(scheme.place),
+                                                        "summary", scheme.summary));
         } else {
-            printf("%-18s %-10s %s\n", scheme.scheme, scheme.built ? "built in" : "not built",
+            printf("%-18s %-18s %s\n", scheme.scheme, pubsub_adapter_place_name(scheme.place),
                    scheme.summary);
         }
     }

@@ -30,9 +30,13 @@ static void each_adapter(void (*fn)(void *ctx, const pubsub_scheme *scheme), voi
 
 static void put_text(void *ctx, const pubsub_scheme *scheme)
 {
-    (void)ctx;
-    if (scheme->built) {
-        printf(" %s", scheme->adapter);
+    unsigned *count = ctx;
+
+    if (scheme->place != PUBSUB_ADAPTER_NOT_BUILT) {
+        printf("%s %s", (*count)++ == 0 ? "" : ",", scheme->adapter);
+    }
+    if (scheme->place > PUBSUB_ADAPTER_BUILT_IN) {
+        printf(" (%s)", pubsub_adapter_place_name(scheme->place));
     }
 }
 
@@ -58,6 +62,8 @@ static void version_json(void)
 
 int cmd_version(const cli_args *args)
 {
+    unsigned count = 0;
+
     if (args->word_count > 0) {
         return cli_usage("version takes no argument");
     }
@@ -65,7 +71,7 @@ int cmd_version(const cli_args *args)
         version_json();
     } else {
         printf("pubsub %s\nadapters:", pubsub_version());
-        each_adapter(put_text, NULL);
+        each_adapter(put_text, &count);
         printf("\nlibuv %s, jansson %s\n", PUBSUB_CLI_LIBUV_VERSION, jansson_version_str());
     }
     if (fflush(stdout) != 0 && errno != EPIPE) {

@@ -241,6 +241,8 @@ static void man_overview(FILE *out)
           ".It Ev PUBSUB_PASSWORD_FILE\nfile whose first line is the password.\n"
           ".It Ev PUBSUB_CONFIG\nconfiguration file, as\n.Fl \\-config .\n"
           ".It Ev PUBSUB_BUS\ndirectory of the broker\n.Sq local: .\n"
+          ".It Ev PUBSUB_ADAPTER_PATH\ndirectories with adapters in files of their own, between "
+          "colons.\n"
           ".It Ev NO_COLOR\nno colors when set.\n.El\n"
           ".Sh FILES\n.Bl -tag -width Ds\n.It Pa ~/.config/pubsub/config , /etc/pubsub/config\n"
           "lines\n.Ql key = value ,\nprofiles as\n.Ql [profile NAME] ;\n"

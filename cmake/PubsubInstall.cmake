@@ -5,6 +5,12 @@ include(CMakePackageConfigHelpers)
 install(TARGETS pubsub pubsub_static EXPORT pubsubTargets
     LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+# Adapters that the shared library opens when they are used.
+get_property(modules GLOBAL PROPERTY PUBSUB_ADAPTERS_MODULES)
+foreach(name IN LISTS modules)
+    install(TARGETS pubsub_adapter_${name}
+        LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}/${PUBSUB_ADAPTER_SUBDIR}")
+endforeach()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/core/include/pubsub"
     DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 if(TARGET pubsub_connectors)
@@ -15,7 +21,7 @@ if(TARGET pubsub_connectors)
     install(DIRECTORY "${PROJECT_SOURCE_DIR}/bridge/include/pubsub"
         DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 endif()
-foreach(program pubsub_cli pubsub_bridge)
+foreach(program pubsub_cli pubsub_bridge pubsub_conformance_program)
     if(TARGET ${program})
         install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
     endif()
@@ -58,7 +64,7 @@ endif()
 # CMake package.
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/pubsub")
 configure_package_config_file(cmake/pubsubConfig.cmake.in pubsubConfig.cmake
-    INSTALL_DESTINATION "${package_dir}")
+    INSTALL_DESTINATION "${package_dir}" PATH_VARS CMAKE_INSTALL_LIBDIR)
 write_basic_package_version_file(pubsubConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/pubsubConfig.cmake"
     "${PROJECT_BINARY_DIR}/pubsubConfigVersion.cmake" DESTINATION "${package_dir}")

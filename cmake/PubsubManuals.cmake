@@ -15,5 +15,11 @@ if(TARGET pubsub_cli AND NOT TARGET manuals AND NOT CMAKE_CROSSCOMPILING AND NOT
             DEPENDS pubsub_bridge "${PROJECT_BINARY_DIR}/man/pubsub.1" VERBATIM)
         list(APPEND pages "${PROJECT_BINARY_DIR}/man/pubsub-bridge.1")
     endif()
+    if(TARGET pubsub_conformance_program)
+        add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/man/pubsub-conformance.1"
+            COMMAND pubsub_conformance_program --man > "${PROJECT_BINARY_DIR}/man/pubsub-conformance.1"
+            DEPENDS pubsub_conformance_program "${PROJECT_BINARY_DIR}/man/pubsub.1" VERBATIM)
+        list(APPEND pages "${PROJECT_BINARY_DIR}/man/pubsub-conformance.1")
+    endif()
     add_custom_target(manuals ALL DEPENDS ${pages})
 endif()

@@ -2,6 +2,8 @@
 option(PUBSUB_BUILD_CLI "Build the pubsub command" ON)
 option(PUBSUB_BUILD_BRIDGE "Build pubsub-bridge and the library of connectors" ON)
 option(PUBSUB_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(PUBSUB_BUILD_CONFORMANCE "Build pubsub-conformance, for authors of adapters; needs cmocka"
+    ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_BUILD_BENCHMARKS "Build the benchmark programs" ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(PUBSUB_INSTALL "Generate install rules" ${PROJECT_IS_TOP_LEVEL})
@@ -27,6 +29,13 @@ foreach(adapter IN LISTS PUBSUB_KNOWN_ADAPTERS)
             "it must be AUTO, ON or OFF.")
     endif()
 endforeach()
+
+option(PUBSUB_ADAPTER_MODULES
+    "Adapters with a heavy library are modules that the shared library opens when they are used" ON)
+# Of libpubsub.so: 0 until 1.0, then the major version.
+set(PUBSUB_SOVERSION 0)
+# Where adapters are, seen from where the library is. An adapter is built for one SOVERSION.
+set(PUBSUB_ADAPTER_SUBDIR "pubsub/adapters-${PUBSUB_SOVERSION}")
 
 set(PUBSUB_TLS AUTO CACHE STRING "TLS by OpenSSL: AUTO, ON or OFF")
 set_property(CACHE PUBSUB_TLS PROPERTY STRINGS AUTO ON OFF)

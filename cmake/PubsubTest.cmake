@@ -3,6 +3,35 @@
 
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
+# pubsub_group_test(target label): building tests_<label> builds it, so that a run of some labels need not
+# build the others' programs. For what pubsub_add_test does not make itself.
+function(pubsub_group_test target label)
+    if(NOT TARGET tests_${label})
+        add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${target})
+endfunction()
+
+# About how many seconds the tests of a label take. Several run at a time and mostly wait for brokers; in
+# a tree where none has run yet ctest starts those of a high cost first, so that none is left over alone
+# at the end.
+set(pubsub_cost_conformance 100)
+set(pubsub_cost_conformance.amqp 140)
+set(pubsub_cost_conformance.local 30)
+set(pubsub_cost_conformance.redis 20)
+set(pubsub_cost_faults 15)
+set(pubsub_cost_bridge 15)
+set(pubsub_cost_interop 8)
+set(pubsub_cost_cli 5)
+function(pubsub_cost name label)
+    if(DEFINED pubsub_cost_${name})
+        set(label ${name})
+    endif()
+    if(DEFINED pubsub_cost_${label})
+        set_tests_properties(${name} PROPERTIES COST ${pubsub_cost_${label}})
+    endif()
+endfunction()
+
 # pubsub_add_test(unit core topic): test_topic.c of this folder -> ctest unit.core.topic, label unit.
 # Links the static library, so that internals can be tested. Further arguments: more sources.
 function(pubsub_add_test label area name)
@@ -21,6 +50,8 @@ function(pubsub_add_test label area name)
         set(limit 360)
     endif()
     set_tests_properties(${label}.${area}.${name} PROPERTIES LABELS ${label} TIMEOUT ${limit})
+    pubsub_cost(${label}.${area}.${name} ${label})
+    pubsub_group_test(${target} ${label})
 endfunction()
 
 # pubsub_add_bridge_test(unit bridge slice): the same with the bridge's parts and the connectors. Does
@@ -41,6 +72,7 @@ function(pubsub_add_script_test label area name)
     add_test(NAME ${label}.${area}.${name} COMMAND ${arg_COMMAND})
     set_tests_properties(${label}.${area}.${name} PROPERTIES LABELS ${label} TIMEOUT 120
         SKIP_RETURN_CODE 77)
+    pubsub_cost(${label}.${area}.${name} ${label})
 endfunction()
 
 add_custom_target(fuzzers)
@@ -65,5 +97,6 @@ function(pubsub_add_fuzz name)
         add_test(NAME fuzz.replay.${name}
             COMMAND ${target} "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
         set_tests_properties(fuzz.replay.${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+        pubsub_group_test(${target} fuzz)
     endif()
 endfunction()

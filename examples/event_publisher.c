@@ -114,9 +114,14 @@ static pubsub_err open_source(publisher *self, const pubsub_connector *couchdb, 
 
 int main(int argc, char **argv)
 {
-    static publisher self = {.emitter = {PUBSUB_CONNECTOR_ABI, sizeof(pubsub_emitter),
-                                         event_message, on_position, on_stored, on_state, on_error,
-                                         on_alive}};
+    static publisher self = {.emitter = {.abi = PUBSUB_CONNECTOR_ABI,
+                                         .size = sizeof(pubsub_emitter),
+                                         .event = event_message,
+                                         .position = on_position,
+                                         .stored = on_stored,
+                                         .state = on_state,
+                                         .error = on_error,
+                                         .alive = on_alive}};
     const char *models[] = {argc > 2 ? argv[2] : NULL};
     const pubsub_connector *couchdb = pubsub_connector_find("couchdb");
     pubsub_error err = PUBSUB_ERROR_INIT;

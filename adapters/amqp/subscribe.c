@@ -193,7 +193,7 @@ static void answer(amq_sub *sub)
     bool resumed = queue->stream ? sub->spi->delivered.adapter != NULL
                                  : kept && (sub->ever || sub->spi->request.durable[0] != '\0');
     pubsub_spi_subscribed result = {resumed, weak ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE,
-                                    loses ? &gap : NULL};
+                                    loses ? &gap : NULL, 0};
     sub->step = AMQ_STEP_ACTIVE;
     sub->ever = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &result, NULL);

@@ -50,6 +50,14 @@ const pubsub_option_row pubsub__local_option_rows[] = {
      .help =
          "at max_bytes remove the oldest messages, or refuse new ones; stored for everybody; drop "
          "in a new bus"},
+    {.name = "repair",
+     .adapter = "local",
+     .type = PUBSUB_OPTION_BOOL,
+     .scopes = SCOPE,
+     .default_text = "no",
+     .help = "look through the log as after a loss of power: a torn end is cut off, and a disk "
+             "that failed once "
+             "is written to again; nobody else may use the bus"},
     {.name = "segment_bytes",
      .adapter = "local",
      .type = PUBSUB_OPTION_SIZE,
@@ -127,6 +135,9 @@ pubsub_err pubsub__local_adapter_options(const pubsub_adapter_config *config, lo
     out->full = is(options, "local.full", "reject") ? LOCAL_FULL_REJECT
                 : is(options, "local.full", "drop") ? LOCAL_FULL_DROP
                                                     : LOCAL_FULL_KEEP;
+    if (pubsub_options_is_set(options, "local.repair")) {
+        (void)pubsub_options_bool(options, "local.repair", &out->repair);
+    }
     *durable = is(options, "local.sync", "durable");
     return PUBSUB_OK;
 }

@@ -168,6 +168,7 @@ void pubsub__local_adapter_subscribe(void *ctx, pubsub_spi_subscription *subscri
     subscription->broker_redelivers = false;
     pubsub_spi_subscribed answer = {
         .resumed = resumed,
+        .waiting = sub->group != NULL ? pubsub__local_group_waiting(sub->group) : 0,
         .qos = request->qos == PUBSUB_AT_MOST_ONCE ? request->qos : PUBSUB_AT_LEAST_ONCE};
     pubsub_sink_subscribed(self->sink, subscription, &answer, NULL);
     pubsub_timer_start(self->timer, 0);

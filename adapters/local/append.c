@@ -194,6 +194,7 @@ static pubsub_err open_active(local_store *store, pubsub_error *err)
     store->write_size = head.size;
     store->write_created_ns = head.created_ns;
     store->write_alloc = 0;
+    store->write_zeroed = 0;
     return PUBSUB_OK;
 }
 
@@ -235,6 +236,7 @@ static pubsub_err roll(local_store *store, size_t len, pubsub_error *err)
     store->write_size = size;
     store->write_created_ns = pubsub__local_wall_ns();
     store->write_alloc = alloc;
+    store->write_zeroed = 0;
     return PUBSUB_OK;
 }
 
@@ -285,6 +287,10 @@ static pubsub_err write_chunk(local_store *store, size_t len, uint64_t ret_word,
         sys = pubsub__local_reserve(store->write_fd, end, store->write_size, &store->write_alloc);
     }
     if (sys == 0) {
+        if (atomic_load_explicit(&store->flushes, memory_order_relaxed)) {
+            pubsub__local_zero_ahead(store->write_fd, at, end, store->write_alloc,
+                                     &store->write_zeroed);
+        }
         sys = pubsub__local_pwrite(store->write_fd, store->buf, len + REC_MARK, at);
         if (sys != 0) {
             erase_start(store, at);
@@ -337,9 +343,10 @@ static pubsub_err append_locked(local_store *store, local_record *records, size_
 {
     local_ctl *ctl = store->ctl;
     if (atomic_load(&ctl->failed) != 0) {
-        return pubsub__local_fail(err, PUBSUB_EIO,
-                                  "%s: the disk failed to store data earlier; run its repair",
-                                  store->dir);
+        return pubsub__local_fail(
+            err, PUBSUB_EIO,
+            "%s: the disk failed to store data earlier; open it alone with local.repair=yes",
+            store->dir);
     }
     pubsub_err rc = make_room(store, len, err);
     if (rc != PUBSUB_OK) {

@@ -21,6 +21,8 @@
 
 #define RESERVE_MIN (UINT64_C(1) << 20)
 #define RESERVE_MAX (UINT64_C(8) << 20)
+#define ZERO_PIECE (UINT64_C(64) << 10)
+#define ZERO_AHEAD (ZERO_PIECE * 4)
 
 int pubsub__local_flock(int fd, int operation)
 {
@@ -149,6 +151,24 @@ int pubsub__local_reserve(int fd, uint64_t end, uint64_t limit, uint64_t *alloc)
         *alloc = want;
     }
     return rc;
+}
+
+void pubsub__local_zero_ahead(int fd, uint64_t at, uint64_t end, uint64_t limit, uint64_t *zeroed)
+{
+    static uint8_t zeros[ZERO_PIECE]; /* never written to: not constant, so that no file has it */
+    uint64_t from = at > *zeroed ? at : *zeroed;
+    uint64_t to = end + ZERO_AHEAD < limit ? end + ZERO_AHEAD : limit;
+    if (end <= *zeroed) {
+        return;
+    }
+    while (from < to) {
+        size_t piece = to - from < ZERO_PIECE ? (size_t)(to - from) : ZERO_PIECE;
+        if (pubsub__local_pwrite(fd, zeros, piece, from) != 0) {
+            break; /* it is only slower without */
+        }
+        from += piece;
+    }
+    *zeroed = to;
 }
 
 int pubsub__local_replace(const local_store *store, const char *name, const char *tmp,

@@ -124,6 +124,26 @@ static pubsub_err take_slot(local_group *group, pubsub_error *err)
                               GRP_MEMBERS);
 }
 
+/* Under the group's lock. */
+static uint64_t count_waiting(local_group *group)
+{
+    grp_table *table = group->table;
+    const local_ctl *ctl = group->store->ctl;
+    uint64_t last = atomic_load(&ctl->seq) - 1;
+    uint64_t first = atomic_load(&ctl->first_seq);
+    uint64_t seen = table->next_seq != 0 ? table->next_seq : first > 0 ? first - 1 : 0;
+    uint64_t open = 0;
+    for (uint64_t i = table->ring_head; i < table->ring_tail; i++) {
+        open += grp_at(table, i)->state != GRP_DONE;
+    }
+    return open + (last > seen ? last - seen : 0);
+}
+
+uint64_t pubsub__local_group_waiting(const local_group *group)
+{
+    return group->waiting;
+}
+
 static pubsub_err join_file(local_group *group, const local_group_options *options, bool *resumed,
                             pubsub_error *err)
 {
@@ -147,6 +167,7 @@ static pubsub_err join_file(local_group *group, const local_group_options *optio
             rc = take_slot(group, err);
         }
         if (rc == PUBSUB_OK) {
+            group->waiting = count_waiting(group);
             pubsub__group_unlock(group);
             *resumed = !created;
             return PUBSUB_OK;

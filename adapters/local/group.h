@@ -111,6 +111,7 @@ struct local_group {
     uint64_t lease_ns;
     uint32_t bit;
     uint32_t slot, gen; /* of this member */
+    uint64_t waiting;   /* when it joined */
     uint64_t probed_ns; /* when the others were last seen alive */
     local_walk walk;
     local_seg *held[GRP_HELD];

@@ -102,7 +102,7 @@ struct local_store {
 
     pthread_mutex_t append_mu; /* the writer's fields down to ret_cap */
     int write_fd;
-    uint64_t write_base, write_size, write_created_ns, write_alloc;
+    uint64_t write_base, write_size, write_created_ns, write_alloc, write_zeroed;
     uint8_t *buf;
     size_t buf_cap;
     int ret_write_fd;
@@ -110,6 +110,7 @@ struct local_store {
     uint8_t *ret_buf;
     size_t ret_cap;
 
+    atomic_bool flushes; /* what this process writes is flushed */
     pthread_mutex_t sync_mu;
     int sync_seg_fd;
     uint64_t sync_seg_base;
@@ -147,6 +148,10 @@ int pubsub__local_create(const local_store *store, int dir_fd, const char *name,
 /* Reserve blocks so that [0, end) can be written: at least to `end`, if there is room to the next
  * larger step. *alloc is what is known to be reserved. 0 or errno. */
 int pubsub__local_reserve(int fd, uint64_t end, uint64_t limit, uint64_t *alloc);
+/* Before [at, end) is written behind the tail: write zeros up to some way behind `end`, but not behind
+ * `limit`, which is reserved. The first flush behind a write to blocks that are only reserved has to mark
+ * them as written, and takes twice as long. *zeroed is how far that was done. Failures do not matter. */
+void pubsub__local_zero_ahead(int fd, uint64_t at, uint64_t end, uint64_t limit, uint64_t *zeroed);
 /* 0, or EFBIG when this process may not write up to `end` (RLIMIT_FSIZE), without the signal. */
 int pubsub__local_may_grow(uint64_t end);
 /* Replace a small file as a whole: temporary name, fsync, rename, fsync of the directory. */

@@ -274,6 +274,9 @@ typedef struct local_group_options {
 pubsub_err pubsub__local_group_join(local_group **out, local_store *store,
                                     const local_group_options *options, bool *resumed,
                                     pubsub_error *err);
+/* How many messages were stored for the group and not done when it was joined; those that its patterns do not
+ * fit are counted too. */
+uint64_t pubsub__local_group_waiting(const local_group *group);
 /* Leave: open messages become available at once, the attempts of those never handed to anybody
  * should have been given back before (nack with count=false). The last member removes a group that
  * is not durable. NULL is a no-op. */

@@ -64,9 +64,10 @@ static pubsub_err sync_locked(local_store *store, uint64_t upto, pubsub_error *e
 {
     local_ctl *ctl = store->ctl;
     if (atomic_load(&ctl->failed) != 0) {
-        return pubsub__local_fail(err, PUBSUB_EIO,
-                                  "%s: the disk failed to store data earlier; run its repair",
-                                  store->dir);
+        return pubsub__local_fail(
+            err, PUBSUB_EIO,
+            "%s: the disk failed to store data earlier; open it alone with local.repair=yes",
+            store->dir);
     }
     uint64_t from = atomic_load(&ctl->synced);
     if (from >= upto) {
@@ -103,6 +104,7 @@ pubsub_err pubsub__local_sync(local_store *store, local_position upto, pubsub_er
     if (atomic_load_explicit(&store->ctl->synced, memory_order_acquire) >= upto.offset) {
         return PUBSUB_OK;
     }
+    atomic_store_explicit(&store->flushes, true, memory_order_relaxed);
     pthread_mutex_lock(&store->sync_mu);
     int sys = pubsub__local_flock(store->sync_fd, LOCK_EX);
     if (sys == 0) {

@@ -5,95 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define C PUBSUB_SCOPE_CLIENT
-#define S PUBSUB_SCOPE_SUBSCRIBE
-#define YEAR_MS (INT64_C(366) * 24 * 3600 * 1000)
-
 /* The longest remaining length of a packet, MQTT 5 section 1.5.5. */
 #define PACKET_MAX UINT64_C(268435455)
 /* Room of a packet for everything but the payload; a message with more beside it is judged exactly, when
  * it is published and again when the server has told its limit. */
 #define PACKET_REST UINT64_C(4096)
-
-const pubsub_option_row pubsub__mqtt_option_rows[] = {
-    {.name = "version",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_ENUM,
-     .scopes = C,
-     .values = "auto|5|3.1.1",
-     .default_text = "auto",
-     .help = "version of the protocol; auto: 5, and 3.1.1 when the broker refuses it"},
-    {.name = "keep_alive",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_DURATION,
-     .scopes = C,
-     .min = 0,
-     .max = INT64_C(65535000),
-     .default_text = "30s",
-     .help = "longest silence before the connection is tested, in whole seconds; 0 = never"},
-    {.name = "session_expiry",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_DURATION,
-     .scopes = C,
-     .min = 0,
-     .max = 100 * YEAR_MS,
-     .default_text = "5m",
-     .help = "how long the broker keeps messages for a client whose connection was lost; it ends "
-             "with the client (MQTT 5)"},
-    {.name = "durable_expiry",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_DURATION,
-     .scopes = C | S,
-     .min = -1,
-     .max = 100 * YEAR_MS,
-     .default_text = "forever",
-     .help = "how long the broker keeps messages for a durable name that nobody uses (MQTT 5)"},
-    {.name = "no_local",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_BOOL,
-     .scopes = C | S,
-     .max = 1,
-     .default_text = "no",
-     .help = "do not receive what this client publishes itself (MQTT 5, same connection)"},
-    {.name = "backlog",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_SIZE,
-     .scopes = C | S,
-     .min = 0,
-     .max = INT64_C(1) << 40,
-     .default_text = "64M",
-     .help =
-         "bytes kept here for a subscription beyond its prefetch; more is dropped and told as a "
-         "gap, because this engine confirms what arrives"},
-    {.name = "will_topic",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_TEXT,
-     .scopes = C,
-     .min = 1,
-     .max = 1024,
-     .help = "topic of a message the broker publishes when this client is lost"},
-    {.name = "will_payload",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_TEXT,
-     .scopes = C,
-     .max = 8192,
-     .help = "payload of that message"},
-    {.name = "will_qos",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_INT,
-     .scopes = C,
-     .max = 2,
-     .default_text = "1",
-     .help = "qos of that message"},
-    {.name = "will_retain",
-     .adapter = "mqtt",
-     .type = PUBSUB_OPTION_BOOL,
-     .scopes = C,
-     .max = 1,
-     .default_text = "no",
-     .help = "keep that message as its topic's last value"},
-    {.name = NULL},
-};
 
 static void cell(pubsub_caps *caps, pubsub_feature feature, pubsub_support support,
                  const char *note)

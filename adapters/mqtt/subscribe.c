@@ -182,7 +182,7 @@ static void give_answer(mqtt_sub *sub, bool continuous)
     continuous = continuous && !sub->broken;
     bool durable = sub->link->kind == MQTT_LINK_DURABLE;
     pubsub_spi_subscribed answer = {continuous && (durable || !first), (pubsub_qos)sub->granted,
-                                    first || (continuous && sub->granted > 0) ? NULL : &gap};
+                                    first || (continuous && sub->granted > 0) ? NULL : &gap, 0};
     sub->subscribed = true;
     sub->ever = true;
     sub->broken = false;

@@ -74,7 +74,7 @@ void pubsub__redis_pubsub_begin(redis_sub *sub)
 
 static void answer(redis_sub *sub)
 {
-    pubsub_spi_subscribed granted = {false, PUBSUB_AT_MOST_ONCE, sub->ever ? &gap_lost : NULL};
+    pubsub_spi_subscribed granted = {false, PUBSUB_AT_MOST_ONCE, sub->ever ? &gap_lost : NULL, 0};
     sub->answered = sub->ever = true;
     pubsub_sink_subscribed(sub->self->sink, sub->spi, &granted, NULL);
 }

@@ -101,7 +101,7 @@ bool pubsub__redis_stream_wants(const redis_sub *sub, pubsub_bytes topic)
 static void answer(redis_sub *sub)
 {
     pubsub_spi_subscribed granted = {sub->resumed, sub->spi->request.qos,
-                                     sub->has_gap ? &sub->gap : NULL};
+                                     sub->has_gap ? &sub->gap : NULL, 0};
     bool recover = (sub->lock != NULL && (sub->resumed || sub->ever)) ||
                    (sub->group != NULL && sub->former != NULL);
     sub->answered = sub->ever = sub->used = true;

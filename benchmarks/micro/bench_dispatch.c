@@ -117,7 +117,7 @@ static void give(pump *self)
 static void pump_subscribe(void *ctx, pubsub_spi_subscription *subscription)
 {
     pump *self = ctx;
-    pubsub_spi_subscribed answer = {false, PUBSUB_AT_LEAST_ONCE, NULL};
+    pubsub_spi_subscribed answer = {.qos = PUBSUB_AT_LEAST_ONCE};
     self->subscription = subscription;
     pubsub_sink_subscribed(self->sink, subscription, &answer, NULL);
     give(self);

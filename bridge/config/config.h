@@ -84,6 +84,7 @@ typedef struct bridge_route {
     pubsub_qos qos; /* unset = the stronger of 1 and 0 the broker has */
     bool retain;
     bool key;           /* messages carry the event's key where the broker has keys */
+    bool ordered;       /* of one key one is under way at a time */
     bool degrade;       /* `degrade: allow` */
     int64_t expiry;     /* milliseconds, 0 = never */
     uint32_t in_flight; /* messages */

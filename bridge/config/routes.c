@@ -244,6 +244,7 @@ static void read_plain(route_job *job)
                      : PUBSUB_QOS_UNSET;
     route->retain = fields[BRIDGE_ROW_ROUTE_RETAIN].number != 0;
     route->key = fields[BRIDGE_ROW_ROUTE_KEY].number != 0;
+    route->ordered = fields[BRIDGE_ROW_ROUTE_ORDER].number != 0;
     route->degrade = fields[BRIDGE_ROW_ROUTE_DEGRADE].number != 0;
     route->expiry = fields[BRIDGE_ROW_ROUTE_EXPIRY].number;
     route->in_flight = (uint32_t)fields[BRIDGE_ROW_ROUTE_IN_FLIGHT].number;

@@ -75,8 +75,9 @@ bool bridge_config_same_route(const bridge_config *a, size_t route_a, const brid
            same_broker(&a->brokers[one->broker], &b->brokers[two->broker]) &&
            same_lists(one, two) && same_text(one->topic, two->topic) &&
            one->format == two->format && one->changes == two->changes && one->qos == two->qos &&
-           one->retain == two->retain && one->key == two->key && one->degrade == two->degrade &&
-           one->expiry == two->expiry && one->in_flight == two->in_flight &&
-           one->in_flight_bytes == two->in_flight_bytes && one->on_reject == two->on_reject &&
-           same_text(one->dead_letter, two->dead_letter) && one->stall == two->stall;
+           one->retain == two->retain && one->key == two->key && one->ordered == two->ordered &&
+           one->degrade == two->degrade && one->expiry == two->expiry &&
+           one->in_flight == two->in_flight && one->in_flight_bytes == two->in_flight_bytes &&
+           one->on_reject == two->on_reject && same_text(one->dead_letter, two->dead_letter) &&
+           one->stall == two->stall;
 }

@@ -100,6 +100,10 @@ static const pubsub_setting route[] = {
                                     "at most so many come twice after a crash"},
     [BRIDGE_ROW_ROUTE_IN_FLIGHT_BYTES] = {"in_flight_bytes", SIZE, 0, "8M", NULL, 4096,
                                           INT64_C(1) << 40, "the same in bytes"},
+    [BRIDGE_ROW_ROUTE_ORDER] =
+        {"order", CHOICE, 0, "key", "none|key", 0, 0,
+         "key: of the events of one key one is under way at a time, so that they keep their order "
+         "also where a broker asks for patience; none: they may overtake each other then"},
     [BRIDGE_ROW_ROUTE_ON_REJECT] = {"on_reject", CHOICE, 0, "dead_letter", "dead_letter|stop|skip",
                                     0, 0, "what happens to a message the broker will never take"},
     [BRIDGE_ROW_ROUTE_DEAD_LETTER] = {"dead_letter", TEXT, 0, "$dead/{source}/{model}", NULL, 0, 0,

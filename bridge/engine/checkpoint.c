@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "engine/hash.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -288,6 +289,69 @@ pubsub_err bridge_checkpoint_read(const char *directory, const char *route, pubs
     pubsub__buf_fini(&position);
     pubsub__buf_fini(&file);
     return rc == PUBSUB_ENOTFOUND ? PUBSUB_OK : rc;
+}
+
+/* ---- all of a route ---- */
+
+/* The model a file says it is of, escaped; whether the rest of it is right is looked at by who reads the
+ * position. */
+static bool model_line(pubsub_bytes file, pubsub_bytes *model)
+{
+    pubsub_bytes value;
+    return take_line(&file, MAGIC, &value) && take_line(&file, "route ", &value) &&
+           take_line(&file, "model ", model);
+}
+
+static pubsub_err tell_model(const char *path, void (*each)(void *ctx, pubsub_bytes model),
+                             void *ctx, pubsub_error *err)
+{
+    pubsub__buf file;
+    pubsub__buf name;
+    pubsub_bytes escaped = {NULL, 0};
+    pubsub__buf_init(&file, FILE_BYTES_MAX);
+    pubsub__buf_init(&name, FILE_BYTES_MAX);
+    pubsub_err rc = read_file(path, &file, err);
+    if (rc == PUBSUB_OK) {
+        rc = check_crc(path, (pubsub_bytes){file.data, file.len}, err);
+    }
+    if (rc == PUBSUB_OK && (!model_line((pubsub_bytes){file.data, file.len}, &escaped) ||
+                            pubsub__buf_add(&name, escaped.data, escaped.len) != PUBSUB__BUF_OK ||
+                            !unescape(name.data, name.len, &name.len) || name.len == 0)) {
+        rc = damaged(path, "its model is none", err);
+    }
+    if (rc == PUBSUB_OK) {
+        each(ctx, (pubsub_bytes){name.data, name.len});
+    }
+    pubsub__buf_fini(&name);
+    pubsub__buf_fini(&file);
+    return rc == PUBSUB_ENOTFOUND ? PUBSUB_OK : rc;
+}
+
+pubsub_err bridge_checkpoint_models(const char *directory, const char *route,
+                                    void (*each)(void *ctx, pubsub_bytes model), void *ctx,
+                                    pubsub_error *err)
+{
+    char prefix[NAME_PART_MAX + BRIDGE_HASH_TEXT + 8] = "";
+    char path[4096 + 256];
+    const struct dirent *entry = NULL;
+    pubsub_err rc = PUBSUB_OK;
+    DIR *dir = opendir(directory);
+    if (dir == NULL) {
+        return pubsub_error_set_errno(err, PUBSUB_EIO, errno,
+                                      "the directory %s of checkpoints cannot be read", directory);
+    }
+    name_part(prefix, sizeof prefix - 1, pubsub_bytes_of(route));
+    prefix[strlen(prefix)] = '@'; /* the rest is zero */
+    while (rc == PUBSUB_OK && (entry = readdir(dir)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && len > 4 &&
+            strcmp(entry->d_name + len - 4, ".pos") == 0) {
+            (void)snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+            rc = tell_model(path, each, ctx, err);
+        }
+    }
+    (void)closedir(dir);
+    return rc;
 }
 
 /* ---- writing ---- */

@@ -16,6 +16,11 @@
 pubsub_err bridge_checkpoint_read(const char *directory, const char *route, pubsub_bytes model,
                                   char **out, size_t *out_len, pubsub_error *err);
 
+/* The model of every position that is stored for a route. PUBSUB_ECORRUPT and the like as above. */
+pubsub_err bridge_checkpoint_models(const char *directory, const char *route,
+                                    void (*each)(void *ctx, pubsub_bytes model), void *ctx,
+                                    pubsub_error *err);
+
 /* Store a position. When it fails the old one is intact. */
 pubsub_err bridge_checkpoint_write(const char *directory, const char *route, pubsub_bytes model,
                                    pubsub_bytes position, pubsub_error *err);

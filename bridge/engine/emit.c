@@ -105,10 +105,10 @@ static bool add_header(bridge_flight *flight, pubsub_bytes name, pubsub_bytes va
 
 static bool is_own_header(const bridge_pipe *pipe, pubsub_bytes name)
 {
-    static const char *const own[] = {"pubsub-id", "pubsub-event", SPOOL_MODEL, SPOOL_TOPIC,
-                                      SPOOL_TIME};
+    static const char *const own[] = {"pubsub-id", "pubsub-event", SPOOL_MODEL,
+                                      SPOOL_TOPIC, SPOOL_TIME,     SPOOL_RUN};
     /* In a spool nobody else may say what the model was. */
-    for (size_t i = 0; i < (pipe->init.to_spool ? 5u : 2u); i++) {
+    for (size_t i = 0; i < (pipe->init.to_spool ? 6u : 2u); i++) {
         if (name.len == strlen(own[i]) && memcmp(name.data, own[i], name.len) == 0) {
             return true;
         }
@@ -133,11 +133,13 @@ static bool add_ce_headers(bridge_pipe *pipe, bridge_flight *flight,
     return true;
 }
 
-static bool add_spool_headers(bridge_flight *flight, const pubsub_source_event *event)
+static bool add_spool_headers(const bridge_pipe *pipe, bridge_flight *flight,
+                              const pubsub_source_event *event)
 {
     char time[24];
     (void)snprintf(time, sizeof time, "%" PRIu64, event->timestamp_ns);
     return add_header(flight, pubsub_bytes_of(SPOOL_MODEL), event->model) &&
+           add_header(flight, pubsub_bytes_of(SPOOL_RUN), pubsub_bytes_of(pipe->instance)) &&
            (event->topic.len == 0 ||
             add_header(flight, pubsub_bytes_of(SPOOL_TOPIC), event->topic)) &&
            (event->timestamp_ns == 0 ||
@@ -151,7 +153,7 @@ static bool add_headers(bridge_pipe *pipe, bridge_flight *flight, const bridge_f
     bool ok = add_header(flight, pubsub_bytes_of("pubsub-id"), names->id) &&
               add_header(flight, pubsub_bytes_of("pubsub-event"), pubsub_bytes_of(change));
     if (ok && pipe->init.to_spool) {
-        ok = add_spool_headers(flight, event);
+        ok = add_spool_headers(pipe, flight, event);
     } else if (ok && pipe->init.route->format == BRIDGE_FORMAT_CLOUDEVENTS_BINARY) {
         ok = add_ce_headers(pipe, flight, names, event);
     }
@@ -350,13 +352,18 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
         bridge_target_flight_free(flight);
         return no_room(pipe);
     }
+    bool ordered = rc == PUBSUB_OK && pipe->init.route->ordered && event->key.len > 0;
+    if (ordered && !bridge_lanes_ready(&pipe->lanes, pipe->init.route->in_flight)) {
+        bridge_target_flight_free(flight);
+        return no_room(pipe);
+    }
     if (model != NULL && !bridge_window_add(&model->window, event->position, &flight->number)) {
         bridge_target_flight_free(flight);
         return no_room(pipe);
     }
     flight->model = model;
     flight->token = event->token;
-    flight->counted = flight->data.len;
+    flight->counted = flight->data.len + event->position.len;
     pipe->flights++;
     pipe->flight_bytes += flight->counted;
     pipe->unstored += model != NULL ? 1 : 0;
@@ -367,7 +374,9 @@ static pubsub_err send_off(bridge_pipe *pipe, bridge_model *model, bridge_flight
         return PUBSUB_OK;
     }
     bridge_pipe_note(pipe, BRIDGE_NOTE_EVENT, event->model, flight->publication.payload);
-    bridge_target_submit(flight);
+    if (!ordered || bridge_lanes_enter(&pipe->lanes, flight, event->model, event->key)) {
+        bridge_target_submit(flight);
+    }
     return PUBSUB_OK;
 }
 
@@ -396,7 +405,7 @@ static pubsub_err take(bridge_pipe *pipe, const pubsub_source_event *event)
     if (!pipe->init.to_spool && !bridge_filter_passes(pipe->init.route, event)) {
         return pass_over(pipe, model, event);
     }
-    size_t bytes = event->document.len + event->key.len + event->id.len;
+    size_t bytes = event->document.len + event->key.len + event->id.len + event->position.len;
     if (!bridge_pipe_room(pipe, bytes)) {
         return no_room(pipe);
     }
@@ -417,7 +426,13 @@ pubsub_err bridge_pipe_event(pubsub_emitter *emitter, const pubsub_source_event 
         return take(pipe, event);
     }
     bridge_unwrapped room;
-    return take(pipe, bridge_unwrap(event, &room));
+    const pubsub_source_event *inside = bridge_unwrap(event, &room);
+    if (pipe->writer != NULL && !pipe->met_writer && room.run.len == strlen(pipe->writer) &&
+        memcmp(room.run.data, pipe->writer, room.run.len) == 0) {
+        pipe->met_writer = true;
+        pipe->older = pipe->counts.received;
+    }
+    return take(pipe, inside);
 }
 
 void bridge_pipe_passed(pubsub_emitter *emitter, pubsub_bytes name, pubsub_bytes position)

@@ -54,12 +54,29 @@ void bridge_pipe_settle(bridge_pipe *pipe, void *token, pubsub_err result)
 
 /* ---- the ways to end ---- */
 
-/* The flight has come back: its room is free. */
-static void land(bridge_pipe *pipe, bridge_flight *flight)
+/* The room of a flight is free. The one that stands behind it, or NULL. */
+static bridge_flight *let_go(bridge_pipe *pipe, bridge_flight *flight)
 {
+    bridge_flight *next = bridge_lanes_leave(&pipe->lanes, flight);
     pipe->flights--;
     pipe->flight_bytes -= flight->counted;
     bridge_target_flight_free(flight);
+    return next;
+}
+
+/* The flight has come back: the next one of its key may go. A route that is at its end lets go of those that
+ * never went: their places stay open, and they come again. */
+static void land(bridge_pipe *pipe, bridge_flight *flight)
+{
+    bridge_flight *next = let_go(pipe, flight);
+    bool over = pipe->failed || pipe->fail_soon || pipe->phase > PIPE_DRAINING;
+    while (next != NULL && over) {
+        bridge_pipe_settle(pipe, next->token, PUBSUB_ECLOSED);
+        next = let_go(pipe, next);
+    }
+    if (next != NULL) {
+        bridge_target_submit(next);
+    }
 }
 
 static void finish(bridge_pipe *pipe, bridge_flight *flight)
@@ -81,10 +98,10 @@ static void finish(bridge_pipe *pipe, bridge_flight *flight)
 /* Its place in the window stays open, so that no position behind it is ever stored. */
 static void leave_open(bridge_pipe *pipe, bridge_flight *flight, const pubsub_error *error)
 {
-    bridge_pipe_settle(pipe, flight->token,
-                       error->code == PUBSUB_OK ? PUBSUB_EREJECTED : error->code);
-    land(pipe, flight);
+    /* Not the error: the event is to come again when the route goes on. */
+    bridge_pipe_settle(pipe, flight->token, PUBSUB_ECLOSED);
     bridge_pipe_fail(pipe, error);
+    land(pipe, flight);
 }
 
 /* ---- dead letters ---- */

@@ -182,6 +182,14 @@ static void on_alive(pubsub_emitter *emitter, pubsub_bytes name)
     bridge_pipe_heard(pipe);
 }
 
+static void on_waiting(pubsub_emitter *emitter, int64_t more)
+{
+    bridge_pipe *pipe = (bridge_pipe *)(void *)emitter;
+    pipe->waiting += more;
+    pipe->knows_waiting = true;
+    pipe->init.changed(pipe->init.changed_ctx);
+}
+
 void bridge_pipe_heard(bridge_pipe *pipe)
 {
     if (pipe->stalled) { /* look at once whether it still is */
@@ -503,7 +511,9 @@ bridge_pipe *bridge_pipe_new(const bridge_pipe_init *init)
                                      bridge_pipe_stored,
                                      on_state,
                                      on_error,
-                                     on_alive};
+                                     on_alive,
+                                     bridge_pipe_stored_each,
+                                     on_waiting};
     pipe->replays = (init->connector->flags & PUBSUB_CONNECTOR_REPLAYS) != 0;
     pubsub__rand_name(pipe->instance, sizeof pipe->instance - 1);
     pipe->timer = host->timer_new(host, on_timer, pipe);
@@ -528,6 +538,7 @@ void bridge_pipe_free(bridge_pipe *pipe)
         return;
     }
     pubsub_host *host = pipe->init.host;
+    bridge_lanes_fini(&pipe->lanes);
     if (pipe->user != NULL) {
         bridge_target_leave(pipe->user);
     }

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "engine/committer.h"
 #include "engine/engine.h"
+#include "engine/lanes.h"
 #include "engine/target.h"
 #include "engine/window.h"
 
@@ -22,6 +23,7 @@
 #define SPOOL_MODEL "pubsub-spool-model"
 #define SPOOL_TOPIC "pubsub-spool-topic"
 #define SPOOL_TIME "pubsub-spool-time"
+#define SPOOL_RUN "pubsub-spool-run" /* which pipe wrote it: one of this run, or of one before */
 
 typedef struct bridge_pipe bridge_pipe;
 
@@ -112,6 +114,7 @@ struct bridge_pipe {
     uint64_t flight_bytes;
     uint64_t unstored; /* events that a crash now would bring again */
     bool wants_resume;
+    bridge_lanes lanes;
 
     /* models */
     bridge_model **buckets;
@@ -128,6 +131,11 @@ struct bridge_pipe {
     size_t settled_count;
 
     pipe_counts counts;
+    int64_t waiting;    /* events that were at the source when it was started */
+    bool knows_waiting; /* it was told */
+    const char *writer; /* `instance` of the pipe that fills the spool now; NULL = none */
+    bool met_writer;    /* an event of it has come: what is older than this run was all before it */
+    uint64_t older;     /* so many */
     uint64_t alive_ns;
     uint64_t last_event_ns;
     uint64_t last_commit_ns;
@@ -177,6 +185,9 @@ void bridge_pipe_settle_flush(bridge_pipe *pipe);
 bridge_model *bridge_pipe_model(bridge_pipe *pipe, pubsub_bytes name, bool make);
 bridge_model *bridge_pipe_model_next(const bridge_pipe *pipe, const bridge_model *after);
 pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name);
+void bridge_pipe_stored_each(pubsub_emitter *emitter,
+                             void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                             void *ctx);
 void bridge_pipe_dirty(bridge_pipe *pipe, bridge_model *model);
 void bridge_pipe_store_now(bridge_pipe *pipe);
 void bridge_pipe_models_free(bridge_pipe *pipe);

@@ -52,9 +52,20 @@ static char *make_reader(const char *name)
     return pubsub__strdup(text);
 }
 
+/* What the source has told by the time the spool was looked into was in it then, give or take what came in
+ * that very moment; which is made good once the first event of this run comes out of it. */
+static void note_spool(bridge_running *route)
+{
+    if (route->intake != NULL && route->pipe->knows_waiting && !route->spool_seen) {
+        route->spool_seen = true;
+        route->seen_with = route->intake->counts.published;
+    }
+}
+
 static void on_pipe_changed(void *ctx)
 {
-    const bridge_running *route = ctx;
+    bridge_running *route = ctx;
+    note_spool(route);
     if (route->shared->over != NULL && bridge_running_is_over(route)) {
         route->shared->over(route->shared->over_ctx);
     }
@@ -125,8 +136,11 @@ static pubsub_err make_spooled(bridge_running *route, pubsub_error *err)
     out.notes &= ~(1u << BRIDGE_NOTE_STATE);
     route->pipe = bridge_pipe_new(&out);
     route->intake = route->pipe != NULL ? bridge_pipe_new(&in) : NULL;
-    return route->intake != NULL ? PUBSUB_OK
-                                 : pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a route");
+    if (route->intake == NULL) {
+        return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory for a route");
+    }
+    route->pipe->writer = route->intake->instance;
+    return PUBSUB_OK;
 }
 
 static pubsub_err make_pipes(bridge_running *route, pubsub_error *err)
@@ -289,6 +303,17 @@ static uint64_t through_of(const bridge_running *route)
     return end->published + end->dead_lettered + end->skipped + end->filtered;
 }
 
+/* Events in the spool. */
+static uint64_t left_of(const bridge_running *route)
+{
+    const bridge_pipe *pipe = route->pipe;
+    int64_t before =
+        pipe->met_writer ? (int64_t)pipe->older : pipe->waiting - (int64_t)route->seen_with;
+    uint64_t in = route->intake->counts.published + (before > 0 ? (uint64_t)before : 0);
+    uint64_t through = through_of(route);
+    return in > through ? in - through : 0;
+}
+
 bool bridge_running_is_over(const bridge_running *route)
 {
     if (route->pipe == NULL) {
@@ -298,8 +323,7 @@ bool bridge_running_is_over(const bridge_running *route)
         return bridge_pipe_is_over(route->intake != NULL ? route->intake : route->pipe);
     }
     /* The spool itself never ends: what the source told has to be through. */
-    return bridge_pipe_is_over(route->intake) && route->pipe->flights == 0 &&
-           through_of(route) >= route->intake->counts.published;
+    return bridge_pipe_is_over(route->intake) && route->pipe->flights == 0 && left_of(route) == 0;
 }
 
 static int64_t ago_ms(uint64_t now, uint64_t then)
@@ -335,10 +359,8 @@ static void view_counts(const bridge_running *route, bridge_route_view *out)
     out->in_flight = route->pipe->flights;
     out->in_flight_bytes = route->pipe->flight_bytes;
     if (route->intake != NULL) {
-        uint64_t through = through_of(route);
-        uint64_t in = route->intake->counts.published;
         out->errors += end->errors;
-        out->spooled = in > through ? in - through : 0;
+        out->spooled = left_of(route);
         out->in_flight += route->intake->flights;
         out->in_flight_bytes += route->intake->flight_bytes;
     }

@@ -36,6 +36,8 @@ struct bridge_running {
     bridge_target *spool_target;
     bridge_spool spool;
     bool has_spool;
+    bool spool_seen;    /* what was in it is known */
+    uint64_t seen_with; /* events of the intake that were counted then */
     pubsub_error error; /* why it could not be made */
     unsigned stopping;  /* pipes */
     bool clean;

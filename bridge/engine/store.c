@@ -171,6 +171,34 @@ pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name)
     return (pubsub_bytes){model->stored.data, model->stored.len};
 }
 
+typedef struct stored_walk {
+    bridge_pipe *pipe;
+    void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position);
+    void *ctx;
+} stored_walk;
+
+static void each_stored(void *ctx, pubsub_bytes name)
+{
+    const stored_walk *walk = ctx;
+    pubsub_bytes position = bridge_pipe_stored(&walk->pipe->emitter, name);
+    if (position.len > 0) {
+        walk->each(walk->ctx, name, position);
+    }
+}
+
+void bridge_pipe_stored_each(pubsub_emitter *emitter,
+                             void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                             void *ctx)
+{
+    bridge_pipe *pipe = (bridge_pipe *)(void *)emitter;
+    stored_walk walk = {pipe, each, ctx};
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (bridge_checkpoint_models(pipe->init.directory, pipe->init.name, each_stored, &walk, &err) !=
+        PUBSUB_OK) {
+        bridge_pipe_fail(pipe, &err);
+    }
+}
+
 /* ---- writing ---- */
 
 static void arm(bridge_pipe *pipe, pubsub_duration_ms delay)
@@ -193,7 +221,7 @@ static void mark(bridge_pipe *pipe, bridge_model *model)
 /* Whether waiting longer would make the source wait. */
 static bool is_urgent(const bridge_pipe *pipe, const bridge_model *model)
 {
-    uint64_t done = model->window.head - model->covered;
+    uint64_t done = model->window.covers - model->covered;
     return done >= STORE_EVENTS || done >= pipe->init.route->in_flight / 4 ||
            (pipe->wants_resume && pipe->unstored >= pipe->init.route->in_flight);
 }
@@ -226,7 +254,7 @@ static void write_model(bridge_pipe *pipe, bridge_model *model)
     model->job.directory = pipe->init.directory;
     model->job.route = pipe->init.name;
     model->job.model = (pubsub_bytes){model->name, model->name_len};
-    model->covering = model->window.head;
+    model->covering = model->window.covers;
     model->writing = true;
     pipe->writing++;
     bridge_committer_submit(pipe->init.committer, &model->job);

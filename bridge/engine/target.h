@@ -38,6 +38,11 @@ struct bridge_flight {
     size_t payload; /* bytes */
     size_t counted; /* bytes it takes of the route's limit */
     bool dead;      /* it is a dead letter now */
+    bool in_lane;   /* this and what follows belongs to lanes.c */
+    uint64_t lane;
+    bridge_flight *lane_next;
+    bridge_flight *behind;
+    bridge_flight *behind_last;
     pubsub_change change;
     pubsub_bytes model_name; /* in data, as the rest */
     pubsub_bytes source_topic;

@@ -29,6 +29,7 @@ const pubsub_source_event *bridge_unwrap(const pubsub_source_event *event, bridg
     *out = *event;
     out->topic = (pubsub_bytes){NULL, 0};
     out->timestamp_ns = 0;
+    room->run = (pubsub_bytes){NULL, 0};
     out->headers = room->headers;
     out->header_count = 0;
     for (size_t i = 0; i < event->header_count; i++) {
@@ -39,6 +40,8 @@ const pubsub_source_event *bridge_unwrap(const pubsub_source_event *event, bridg
             out->topic = header->value;
         } else if (is(header->name, SPOOL_TIME)) {
             out->timestamp_ns = number(header->value);
+        } else if (is(header->name, SPOOL_RUN)) {
+            room->run = header->value;
         } else if (out->header_count < PUBSUB_HEADERS_MAX) {
             room->headers[out->header_count++] = *header;
         }

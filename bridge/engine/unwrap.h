@@ -8,6 +8,7 @@
 
 typedef struct bridge_unwrapped {
     pubsub_source_event event;
+    pubsub_bytes run; /* who wrote it there */
     pubsub_header headers[PUBSUB_HEADERS_MAX];
 } bridge_unwrapped;
 

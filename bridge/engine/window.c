@@ -59,13 +59,16 @@ bool bridge_window_add(bridge_window *window, pubsub_bytes position, uint64_t *n
     return true;
 }
 
-static bool set_committed(bridge_window *window, pubsub_bytes position)
+static bool set_committed(bridge_window *window, pubsub_bytes position, uint64_t covers)
 {
-    if (pubsub__buf_reserve(&window->committed, position.len) != PUBSUB__BUF_OK) {
+    size_t have = window->committed.len;
+    if (position.len > have &&
+        pubsub__buf_reserve(&window->committed, position.len - have) != PUBSUB__BUF_OK) {
         return false;
     }
     pubsub__buf_reset(&window->committed);
     (void)pubsub__buf_add(&window->committed, position.data, position.len);
+    window->covers = covers;
     window->fresh = true;
     return true;
 }
@@ -76,7 +79,7 @@ bool bridge_window_pass(bridge_window *window, pubsub_bytes position)
         return false;
     }
     if (bridge_window_count(window) == 0) {
-        return set_committed(window, position);
+        return set_committed(window, position, window->head);
     }
     /* It stands as soon as the newest entry is done, so it takes the place of that one's position. */
     bridge_window_slot *last = slot_of(window, window->tail - 1);
@@ -111,15 +114,19 @@ bool bridge_window_done(bridge_window *window, uint64_t number)
     slot_of(window, number)->done = true;
     const bridge_window_slot *best = NULL;
     uint64_t end = 0;
+    uint64_t covers = 0;
     while (window->head != window->tail && slot_of(window, window->head)->done) {
         const bridge_window_slot *slot = slot_of(window, window->head++);
         end = slot->position_end;
-        best = slot->position_len > 0 ? slot : best;
+        if (slot->position_len > 0) {
+            best = slot;
+            covers = window->head;
+        }
     }
     if (best != NULL) {
         const char *data = window->positions.data +
                            (size_t)(best->position_end - best->position_len - window->base);
-        (void)set_committed(window, (pubsub_bytes){data, best->position_len});
+        (void)set_committed(window, (pubsub_bytes){data, best->position_len}, covers);
     }
     if (end != 0) {
         drop_positions(window, end);

@@ -22,6 +22,7 @@ typedef struct bridge_window {
     pubsub__buf positions;     /* of the entries that are not passed */
     uint64_t base;             /* where positions.data begins in the stream */
     pubsub__buf committed;     /* what bridge_window_commit() gives */
+    uint64_t covers;           /* entries before this number come before that position */
     bool fresh;                /* it has changed since it was given */
 } bridge_window;
 

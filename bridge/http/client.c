@@ -300,7 +300,7 @@ static bool files_there(const bridge_http_request *request, pubsub_error *err)
     const struct {
         const char *path;
         const char *setting;
-    } files[] = {{request->ca_file, "tls_ca"},
+    } files[] = {{request->ca_file, request->ca_name != NULL ? request->ca_name : "tls_ca"},
                  {request->cert_file, "tls_cert"},
                  {request->key_file, "tls_key"}};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -329,6 +329,7 @@ bridge_http_call *bridge_http_start(bridge_http *http, const bridge_http_request
     call->http = http;
     call->request = *request;
     call->url = pubsub__strdup(request->url);
+    call->ca_name = request->ca_name != NULL ? request->ca_name : "tls_ca";
     call->ca_file = pubsub__strdup(request->ca_file);
     call->cert_file = pubsub__strdup(request->cert_file);
     if (request->head_ms > 0 || request->silence_ms > 0) {

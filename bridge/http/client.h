@@ -31,6 +31,7 @@ typedef struct bridge_http_request {
     const char *password;
     const char *bearer;  /* token; NULL = none */
     const char *ca_file; /* NULL = the system's */
+    const char *ca_name; /* of the setting it comes from, a constant; NULL = tls_ca */
     const char *cert_file;
     const char *key_file;
     bool insecure;                 /* no verification of the certificate */

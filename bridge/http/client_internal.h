@@ -35,6 +35,7 @@ struct bridge_http_call {
     pubsub_host_timer *timer;
     char *url;
     char *ca_file; /* for texts; NULL = not given */
+    const char *ca_name;
     char *cert_file;
     uint64_t heard_ns; /* when the last byte came, or the call began */
     int64_t retry_after_ms;

@@ -10,29 +10,12 @@
 
 enum {
     OUT_MAX = 32 * 1024 * 1024,
-    OUT_KEEP = 64 * 1024, /* a bigger buffer is given back once it is empty */
-    LINGER_MS = 1000,
     LINGER_BYTES = 1024 * 1024,
 };
 
-static void set_timer(server_conn *conn, pubsub_duration_ms ms)
-{
-    conn->listener->host->timer_start(conn->timer, ms);
-}
-
-static void stop_timer(server_conn *conn)
-{
-    conn->listener->host->timer_stop(conn->timer);
-}
-
-static bool has_unsent(const server_conn *conn)
-{
-    return conn->unsent || conn->out_sent < conn->out.len;
-}
-
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static void request_gone(server_conn *conn)
+void server_conn_request_gone(server_conn *conn)
 {
     bridge_request *request = conn->request;
     if (request != NULL) {
@@ -45,7 +28,7 @@ static void request_gone(server_conn *conn)
 void server_conn_free(server_conn *conn)
 {
     server_listener *listener = conn->listener;
-    request_gone(conn);
+    server_conn_request_gone(conn);
     if (conn->link != NULL) {
         bridge_link_close(conn->link);
     }
@@ -65,132 +48,12 @@ void server_conn_free(server_conn *conn)
     server_conn_count_changed(listener);
 }
 
-void server_conn_broken(server_conn *conn)
-{
-    conn->broken = true;
-    conn->closing = true;
-    set_timer(conn, 0);
-}
-
-static void on_timer(void *ctx)
-{
-    server_conn *conn = ctx;
-    bool is_reading = conn->state == CONN_HEAD || conn->state == CONN_BODY;
-    if (conn->broken || has_unsent(conn) || !is_reading ||
-        (conn->state == CONN_HEAD && !conn->timing)) {
-        server_conn_free(conn);
-        return;
-    }
-    server_conn_fail(
-        conn, 408, conn->state == CONN_HEAD ? "the head took too long" : "the body took too long");
-}
-
-/* ---- writing ------------------------------------------------------------------------------- */
-
-void server_conn_send(server_conn *conn)
-{
-    if (conn->broken) {
-        return;
-    }
-    set_timer(conn, conn->listener->limits.idle);
-    bridge_link_want_write(conn->link);
-}
-
-static void all_sent(server_conn *conn)
-{
-    pubsub__buf_reset(&conn->out);
-    conn->out_sent = 0;
-    if (conn->out.cap > OUT_KEEP) {
-        pubsub__buf_fini(&conn->out);
-        pubsub__buf_init(&conn->out, OUT_MAX);
-    }
-    if (conn->closing) {
-        conn->state = CONN_LINGER;
-        bridge_link_end(conn->link);
-        bridge_link_read(conn->link, true);
-        set_timer(conn, LINGER_MS);
-        return;
-    }
-    stop_timer(conn);
-    if (conn->state == CONN_HEAD) {
-        set_timer(conn, conn->listener->limits.idle);
-    } else if (conn->state == CONN_BODY && !conn->request->paused) {
-        set_timer(conn, conn->listener->limits.body); /* behind a "100 Continue" */
-    }
-    server_conn_run(conn);
-}
-
-static void on_writable(void *ctx)
-{
-    server_conn *conn = ctx;
-    size_t piece = conn->out.len - conn->out_sent;
-    int sent = 1;
-    if (conn->broken || conn->state == CONN_LINGER) {
-        return;
-    }
-    conn->unsent = false;
-    if (piece > 0) {
-        piece = piece < BRIDGE_LINK_PIECE ? piece : BRIDGE_LINK_PIECE;
-        sent = bridge_link_write(conn->link, conn->out.data + conn->out_sent, piece);
-        if (sent < 0) {
-            server_conn_broken(conn);
-            return;
-        }
-        conn->out_sent += piece;
-        conn->unsent = sent == 0;
-        set_timer(conn, conn->listener->limits.idle);
-    }
-    if (conn->out_sent < conn->out.len) {
-        bridge_link_want_write(conn->link);
-    } else if (!conn->unsent) {
-        all_sent(conn);
-    }
-}
-
-void server_conn_fail(server_conn *conn, int status, const char *text)
-{
-    char body[160];
-    bool is_begun = conn->request != NULL && conn->request->begun;
-    conn->closing = true;
-    request_gone(conn);
-    conn->state = CONN_ANSWER;
-    (void)snprintf(body, sizeof(body), "%s\n", text);
-    if (is_begun) {
-        server_conn_broken(conn); /* in the middle of an answer nothing else can be said */
-        return;
-    }
-    if (!server_put_head(conn, status,
-                         status == 503
-                             ? "Content-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
-                             : "Content-Type: text/plain; charset=utf-8\r\n",
-                         (int64_t)strlen(body), false, false) ||
-        pubsub__buf_add_text(&conn->out, body) != PUBSUB__BUF_OK) {
-        server_conn_broken(conn);
-        return;
-    }
-    server_conn_send(conn);
-}
-
-void server_conn_answered(server_conn *conn)
-{
-    bridge_request *request = conn->request;
-    conn->request = NULL;
-    if (!request->complete || !request->head.keep_alive || conn->listener->closing) {
-        conn->closing = true;
-    }
-    conn->state = conn->closing ? CONN_ANSWER : CONN_HEAD;
-    conn->timing = false;
-    conn->head_seen = 0;
-    server_request_free(request);
-    server_conn_send(conn);
-}
-
 /* ---- reading ------------------------------------------------------------------------------- */
 
 static void begin_request(server_conn *conn, size_t len)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    bridge_request *request = pubsub__calloc(1, sizeof(*request) + len);
+    bridge_request *request = server_request_new(conn, conn->in.data, len);
     const char *why = "";
     pubsub_bytes head = {NULL, len};
     int status = 0;
@@ -198,11 +61,9 @@ static void begin_request(server_conn *conn, size_t len)
         server_conn_broken(conn);
         return;
     }
-    memcpy(request->bytes, conn->in.data, len);
     pubsub__buf_drop(&conn->in, len);
-    stop_timer(conn);
+    server_conn_no_time(conn);
     head.data = request->bytes;
-    request->conn = conn;
     status = bridge_head_parse(&request->head, head, &why);
     request->mount = status == 0 ? server_mount_find(conn->listener, request->head.path) : NULL;
     if (status == 0 && request->mount == NULL) {
@@ -216,7 +77,7 @@ static void begin_request(server_conn *conn, size_t len)
         why = "the body is too big";
     }
     if (status != 0) {
-        pubsub__free(request);
+        server_request_drop(request);
         server_conn_fail(conn, status, why);
         return;
     }
@@ -238,7 +99,7 @@ static void begin_request(server_conn *conn, size_t len)
         return;
     }
     if (!request->paused) {
-        set_timer(conn, conn->listener->limits.body);
+        server_conn_time(conn, conn->listener->limits.body);
     }
 }
 
@@ -248,7 +109,7 @@ static bool run_head(server_conn *conn)
     size_t limit = conn->listener->limits.head_bytes;
     size_t end = 0;
     size_t skip = 0;
-    if (has_unsent(conn)) {
+    if (server_conn_has_unsent(conn)) {
         return false; /* the next request is looked at once this one's answer is read */
     }
     while (conn->head_seen == 0 && skip < conn->in.len &&
@@ -274,7 +135,7 @@ static bool run_head(server_conn *conn)
     }
     if (!conn->timing) {
         conn->timing = true;
-        set_timer(conn, conn->listener->limits.head);
+        server_conn_time(conn, conn->listener->limits.head);
     }
     return false;
 }
@@ -282,10 +143,10 @@ static bool run_head(server_conn *conn)
 static void body_complete(server_conn *conn)
 {
     bridge_request *request = conn->request;
-    stop_timer(conn);
+    server_conn_no_time(conn);
     request->complete = true;
     conn->state = CONN_ANSWER;
-    if (has_unsent(conn)) {
+    if (server_conn_has_unsent(conn)) {
         server_conn_send(conn); /* an answer in pieces has begun: its time goes on */
     }
     request->mount->options.on_end(request->mount->options.ctx, request);
@@ -390,11 +251,12 @@ static void on_closed(void *ctx)
 void server_conn_new(server_listener *listener, int fd, const struct in6_addr *address,
                      const char *peer)
 {
-    static const bridge_link_events events = {on_bytes, on_writable, on_closed};
+    static const bridge_link_events events = {on_bytes, server_conn_on_writable, on_closed};
     server_conn *conn = pubsub__calloc(1, sizeof(*conn));
     bridge_link *link = bridge_link_new(listener->port, fd, &events, conn);
     if (conn == NULL || link == NULL ||
-        (conn->timer = listener->host->timer_new(listener->host, on_timer, conn)) == NULL) {
+        (conn->timer = listener->host->timer_new(listener->host, server_conn_on_timer, conn)) ==
+            NULL) {
         if (link != NULL) {
             bridge_link_close(link);
         }
@@ -413,5 +275,5 @@ void server_conn_new(server_listener *listener, int fd, const struct in6_addr *a
     }
     listener->conns = conn;
     listener->conn_count++;
-    set_timer(conn, listener->limits.head);
+    server_conn_time(conn, listener->limits.head);
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/head.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum {
     METHOD_MAX = 24,
-    CHUNK_DIGITS_MAX = 15, /* of a size: fits 60 bits */
-    CHUNK_EXTRA_MAX = 256, /* of an extension */
-    TRAILER_MAX = 4096,
 };
 
 static pubsub_bytes span(const char *from, const char *to)
@@ -21,13 +19,13 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-bool bridge_bytes_are(pubsub_bytes bytes, const char *text)
+static bool is_same(pubsub_bytes bytes, const char *text, size_t len)
 {
     const char *data = bytes.data;
-    if (strlen(text) != bytes.len) {
+    if (len != bytes.len) {
         return false;
     }
-    for (size_t i = 0; i < bytes.len; i++) {
+    for (size_t i = 0; i < len; i++) {
         if (lower(data[i]) != lower(text[i])) {
             return false;
         }
@@ -35,10 +33,27 @@ bool bridge_bytes_are(pubsub_bytes bytes, const char *text)
     return true;
 }
 
+bool bridge_bytes_are(pubsub_bytes bytes, const char *text)
+{
+    return is_same(bytes, text, strlen(text));
+}
+
+int bridge_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A letter, a digit or one of !#$%&'*+-.^_`|~, as one bit for each byte: each byte of each name is asked
+ * for. */
 static bool is_token(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+    static const uint32_t bits[8] = {0, 0x03ff6cfau, 0xc7fffffeu, 0x57ffffffu, 0, 0, 0, 0};
+    unsigned char byte = (unsigned char)c;
+    return (bits[byte / 32] >> byte % 32 & 1u) != 0;
 }
 
 static bool is_blank(char c)
@@ -167,8 +182,9 @@ pubsub_bytes bridge_head_find(const bridge_head *head, const char *name, size_t 
 {
     pubsub_bytes found = {NULL, 0};
     size_t times = 0;
+    size_t len = strlen(name);
     for (size_t i = 0; i < head->field_count; i++) {
-        if (bridge_bytes_are(head->fields[i].name, name)) {
+        if (is_same(head->fields[i].name, name, len)) {
             found = times++ == 0 ? head->fields[i].value : found;
         }
     }
@@ -181,10 +197,12 @@ pubsub_bytes bridge_head_find(const bridge_head *head, const char *name, size_t 
 /* Whether a comma-separated value, over all headers of the name, has this word. */
 static bool has_word(const bridge_head *head, const char *name, const char *word)
 {
+    size_t len = strlen(name);
     for (size_t i = 0; i < head->field_count; i++) {
         const char *at = head->fields[i].value.data;
         const char *end = at + head->fields[i].value.len;
-        while (bridge_bytes_are(head->fields[i].name, name) && at < end) {
+        bool is_named = is_same(head->fields[i].name, name, len);
+        while (is_named && at < end) {
             const char *comma = memchr(at, ',', (size_t)(end - at));
             const char *stop = comma != NULL ? comma : end;
             while (at < stop && is_blank(*at)) {
@@ -276,7 +294,7 @@ int bridge_head_parse(bridge_head *out, pubsub_bytes head, const char **why)
     const char *at = head.data;
     const char *end = at + head.len - 2; /* the empty line's CR LF stays for the loop to end at */
     bool is_first = true;
-    memset(out, 0, sizeof(*out));
+    memset(out, 0, offsetof(bridge_head, fields));
     *why = "";
     while (at < end) {
         const char *line_end = memchr(at, '\r', (size_t)(end - at));
@@ -295,115 +313,6 @@ int bridge_head_parse(bridge_head *out, pubsub_bytes head, const char **why)
     return is_first ? bad(why, 400, "this is no HTTP request") : parse_meaning(out, why);
 }
 
-/* ---- chunks -------------------------------------------------------------------------------- */
-
-enum {
-    SIZE = 0,
-    SIZE_BLANK,
-    EXTENSION,
-    SIZE_LF,
-    CONTENT,
-    CONTENT_CR,
-    CONTENT_LF,
-    TRAILER,
-    TRAILER_LF,
-    LAST_LF
-};
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Blanks, an extension, or the line's end: "5 6" is 5 to one reader and 86 to another. */
-static bool after_size(bridge_chunks *chunks, char c)
-{
-    chunks->state = c == '\r' ? SIZE_LF : c == ';' ? EXTENSION : SIZE_BLANK;
-    return (c == '\r' || c == ';' || is_blank(c)) && ++chunks->extra <= CHUNK_EXTRA_MAX;
-}
-
-static bool size_byte(bridge_chunks *chunks, char c)
-{
-    int digit = hex(c);
-    if (digit >= 0) {
-        chunks->left = chunks->left * 16 + (unsigned)digit;
-        return ++chunks->digits <= CHUNK_DIGITS_MAX;
-    }
-    chunks->extra = 0;
-    return chunks->digits > 0 && after_size(chunks, c);
-}
-
-/* One byte that is no content. False = broken. */
-static bool frame_byte(bridge_chunks *chunks, char c)
-{
-    switch (chunks->state) {
-    case SIZE:
-        return size_byte(chunks, c);
-    case SIZE_BLANK:
-        return after_size(chunks, c);
-    case EXTENSION:
-        chunks->state = c == '\r' ? SIZE_LF : EXTENSION;
-        return c != '\n' && ++chunks->extra <= CHUNK_EXTRA_MAX;
-    case SIZE_LF:
-        chunks->state = chunks->left > 0 ? CONTENT : TRAILER;
-        chunks->digits = 0;
-        chunks->extra = 0;
-        return c == '\n';
-    case CONTENT_CR:
-        chunks->state = CONTENT_LF;
-        return c == '\r';
-    case CONTENT_LF:
-        chunks->state = SIZE;
-        return c == '\n';
-    case TRAILER: /* digits: bytes of this line; extra: of all */
-        if (c == '\r') {
-            chunks->state = chunks->digits == 0 ? LAST_LF : TRAILER_LF;
-            return true;
-        }
-        chunks->digits = 1;
-        return c != '\n' && ++chunks->extra <= TRAILER_MAX;
-    case TRAILER_LF:
-        chunks->state = TRAILER;
-        chunks->digits = 0;
-        return c == '\n';
-    default:
-        return c == '\n';
-    }
-}
-
-bridge_chunk_result bridge_chunks_take(bridge_chunks *chunks, pubsub_bytes *data,
-                                       pubsub_bytes *piece)
-{
-    while (data->len > 0) {
-        const char *at = data->data;
-        size_t take = 1;
-        bool is_content = chunks->state == CONTENT;
-        bool is_last = chunks->state == LAST_LF;
-        if (is_content) {
-            take = chunks->left < data->len ? (size_t)chunks->left : data->len;
-            chunks->left -= take;
-            chunks->state = chunks->left == 0 ? CONTENT_CR : CONTENT;
-            piece->data = at;
-            piece->len = take;
-        } else if (!frame_byte(chunks, *at)) {
-            return BRIDGE_CHUNK_BAD;
-        }
-        data->data = at + take;
-        data->len -= take;
-        if (is_content) {
-            return BRIDGE_CHUNK_PIECE;
-        }
-        if (is_last) {
-            return BRIDGE_CHUNK_END;
-        }
-    }
-    return BRIDGE_CHUNK_MORE;
-}
-
 /* ---- escapes ------------------------------------------------------------------------------- */
 
 bool bridge_percent_decode(pubsub_bytes text, bool plus_is_blank, pubsub__buf *out)
@@ -412,8 +321,8 @@ bool bridge_percent_decode(pubsub_bytes text, bool plus_is_blank, pubsub__buf *o
     for (size_t i = 0; i < text.len; i++) {
         char c = data[i];
         if (c == '%') {
-            int high = text.len - i > 2 ? hex(data[i + 1]) : -1;
-            int low = text.len - i > 2 ? hex(data[i + 2]) : -1;
+            int high = text.len - i > 2 ? bridge_hex_digit(data[i + 1]) : -1;
+            int low = text.len - i > 2 ? bridge_hex_digit(data[i + 2]) : -1;
             if (high < 0 || low < 0 || high + low == 0) {
                 return false;
             }

@@ -20,12 +20,13 @@ typedef struct bridge_head {
     pubsub_bytes method;
     pubsub_bytes path;
     pubsub_bytes query;
-    bridge_field fields[BRIDGE_HEAD_FIELDS_MAX];
     size_t field_count;
     int64_t length; /* -1 = not told */
     bool chunked;
     bool keep_alive;
     bool expects; /* "100-continue" */
+    bridge_field
+        fields[BRIDGE_HEAD_FIELDS_MAX]; /* last: those behind field_count are never touched */
 } bridge_head;
 
 /* The length of the complete head at the start of the data with its empty line, 0 = more is needed.
@@ -63,6 +64,9 @@ bool bridge_percent_decode(pubsub_bytes text, bool plus_is_blank, pubsub__buf *o
 /* The first parameter of a name in a query, decoded and appended. False when there is none or it is
  * broken. */
 bool bridge_query_find(pubsub_bytes query, const char *name, pubsub__buf *out);
+
+/* -1 = it is none. */
+int bridge_hex_digit(char c);
 
 /* Whether bytes are this text, in any case. */
 bool bridge_bytes_are(pubsub_bytes bytes, const char *text);

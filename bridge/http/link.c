@@ -283,6 +283,23 @@ bridge_port *bridge_port_new(bridge_links *links, const char *cert_file, const c
     return port;
 }
 
+pubsub_err bridge_port_reload(bridge_port *port, const char *cert_file, const char *key_file,
+                              pubsub_error *err)
+{
+    /* It changes what it has piece by piece, so that files which do not belong together would leave half of
+     * both: they are tried elsewhere first. */
+    bridge_port *tried = bridge_port_new(port->links, cert_file, key_file, err);
+    if (tried == NULL) {
+        return PUBSUB_ETLS;
+    }
+    bridge_port_free(tried);
+    if (lws_tls_cert_updated(port->links->context, cert_file, key_file, NULL, 0, NULL, 0) != 0) {
+        return pubsub_error_set(err, PUBSUB_ETLS, "%s, %s: the new certificate was not taken",
+                                cert_file, key_file);
+    }
+    return PUBSUB_OK;
+}
+
 void bridge_port_free(bridge_port *port)
 {
     if (port != NULL) {

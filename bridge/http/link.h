@@ -20,6 +20,9 @@ bridge_links *bridge_links_of(pubsub_host *host, pubsub_error *err);
 /* cert_file NULL = plain. */
 bridge_port *bridge_port_new(bridge_links *links, const char *cert_file, const char *key_file,
                              pubsub_error *err);
+/* Read the files again; connections that stand keep what they have. On failure nothing has changed. */
+pubsub_err bridge_port_reload(bridge_port *port, const char *cert_file, const char *key_file,
+                              pubsub_error *err);
 /* Every link of it has been closed. */
 void bridge_port_free(bridge_port *port);
 
@@ -34,7 +37,7 @@ bridge_link *bridge_link_new(bridge_port *port, int fd, const bridge_link_events
                              void *ctx);
 void bridge_link_read(bridge_link *link, bool on);
 void bridge_link_want_write(bridge_link *link);
-/* Only inside on_writable, once, at most BRIDGE_LINK_PIECE bytes. 1 = sent; 0 = taken, on_writable comes
+/* At most BRIDGE_LINK_PIECE bytes, while none of an earlier call are unsent. 1 = sent; 0 = taken, on_writable comes
  * when it is sent; -1 = the connection is dead and should be closed. */
 int bridge_link_write(bridge_link *link, const void *data, size_t len);
 /* Nothing more will be written: the other side sees the end. */

@@ -109,6 +109,14 @@ bool bridge_listen_is_loopback(const char *listen)
     return found != NULL && all;
 }
 
+bool bridge_listen_is_same(const char *a, const char *b)
+{
+    address_text one;
+    address_text two;
+    return split_address(a, &one) && split_address(b, &two) && one.port != 0 &&
+           one.port == two.port && strcmp(one.host, two.host) == 0;
+}
+
 /* ---- accepting ----------------------------------------------------------------------------- */
 
 static void watch_all(server_listener *listener, uint32_t bits)
@@ -311,8 +319,10 @@ void server_listener_free(server_listener *listener)
     if (listener != NULL) {
         server_listener_stop(listener);
         bridge_port_free(listener->port);
+        server_pool_free(listener);
         pubsub__free(listener->host_name);
         pubsub__free(listener->cert_file);
+        pubsub__free(listener->key_file);
         pubsub__free(listener);
     }
 }
@@ -321,16 +331,17 @@ void server_listener_free(server_listener *listener)
 
 static server_listener *all_listeners;
 
-static void fill_limits(bridge_server_limits *limits)
+static const bridge_server_limits default_limits = {16 * 1024, 2000, 500, 10000, 30000, 60000};
+
+static void take_limits(bridge_server_limits *limits, const bridge_server_limits *asked)
 {
-    static const bridge_server_limits defaults = {16 * 1024, 2000, 500, 10000, 30000, 60000};
-    limits->head_bytes = limits->head_bytes > 0 ? limits->head_bytes : defaults.head_bytes;
-    limits->connections = limits->connections > 0 ? limits->connections : defaults.connections;
-    limits->connections_address = limits->connections_address > 0 ? limits->connections_address
-                                                                  : defaults.connections_address;
-    limits->head = limits->head > 0 ? limits->head : defaults.head;
-    limits->body = limits->body > 0 ? limits->body : defaults.body;
-    limits->idle = limits->idle > 0 ? limits->idle : defaults.idle;
+    limits->head_bytes = asked->head_bytes > 0 ? asked->head_bytes : limits->head_bytes;
+    limits->connections = asked->connections > 0 ? asked->connections : limits->connections;
+    limits->connections_address =
+        asked->connections_address > 0 ? asked->connections_address : limits->connections_address;
+    limits->head = asked->head > 0 ? asked->head : limits->head;
+    limits->body = asked->body > 0 ? asked->body : limits->body;
+    limits->idle = asked->idle > 0 ? asked->idle : limits->idle;
 }
 
 /* The sockets first: what fails often then needs nothing undone that takes turns of the loop. */
@@ -338,12 +349,14 @@ static pubsub_err open_listener(server_listener *listener, const address_text *a
                                 const bridge_mount_options *options, pubsub_error *err)
 {
     pubsub_err code = PUBSUB_OK;
-    listener->limits = options->limits;
-    fill_limits(&listener->limits);
+    listener->limits = default_limits;
+    take_limits(&listener->limits, &options->limits);
     listener->host_name = pubsub__strdup(address->host);
     listener->cert_file = pubsub__strdup(options->cert_file);
+    listener->key_file = pubsub__strdup(options->key_file);
     if (listener->host_name == NULL ||
-        (options->cert_file != NULL && listener->cert_file == NULL)) {
+        (options->cert_file != NULL &&
+         (listener->cert_file == NULL || listener->key_file == NULL))) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "out of memory");
     }
     code = open_all(listener, address, options->listen, err);
@@ -402,6 +415,7 @@ server_listener *server_listener_get(pubsub_host *host, const bridge_mount_optio
         if (at->host == host && !at->closing && address.port != 0 &&
             at->port_number == address.port && strcmp(at->host_name, address.host) == 0) {
             if (is_same_file(at->cert_file, options->cert_file)) {
+                take_limits(&at->limits, &options->limits);
                 return at;
             }
             (void)pubsub_error_set(err, PUBSUB_EINVAL,
@@ -421,5 +435,22 @@ void server_listener_forget(server_listener *listener)
     }
     if (*at != NULL) {
         *at = listener->next;
+    }
+}
+
+void bridge_server_reload(pubsub_host *host)
+{
+    for (server_listener *at = all_listeners; at != NULL; at = at->next) {
+        pubsub_error err = PUBSUB_ERROR_INIT;
+        char line[sizeof(err.text) + 400];
+        if (at->host != host || at->cert_file == NULL || at->closing) {
+            continue;
+        }
+        bool done = bridge_port_reload(at->port, at->cert_file, at->key_file, &err) == PUBSUB_OK;
+        (void)snprintf(line, sizeof(line), "%.200s:%u: %s%s", at->host_name, at->port_number,
+                       done ? "the certificate was read again"
+                            : "the certificate stays as it was: ",
+                       done ? "" : pubsub_error_text(&err));
+        host->log(host, done ? PUBSUB_LOG_INFO : PUBSUB_LOG_ERROR, line);
     }
 }

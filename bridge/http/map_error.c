@@ -17,7 +17,7 @@ static const struct mapped {
     {CURLE_READ_ERROR, PUBSUB_ELOST, "the connection broke"},
     {CURLE_SSL_CONNECT_ERROR, PUBSUB_ETLS, "the TLS handshake failed"},
     {CURLE_PEER_FAILED_VERIFICATION, PUBSUB_ETLS, "the server's certificate is not trusted"},
-    {CURLE_SSL_CACERT_BADFILE, PUBSUB_ETLS, "cannot use the file of the authority (tls_ca)"},
+    {CURLE_SSL_CACERT_BADFILE, PUBSUB_ETLS, "cannot use the file of the authority"},
     {CURLE_SSL_CERTPROBLEM, PUBSUB_ETLS,
      "cannot use the own certificate or key (tls_cert, tls_key)"},
     {CURLE_SSL_CIPHER, PUBSUB_ETLS, "no TLS cipher in common"},
@@ -42,10 +42,10 @@ void http_map_error(const bridge_http_call *call, CURLcode code, pubsub_error *e
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION) {
         (void)pubsub_error_set(
-            err, to, "%s (%s); tls_ca is %s", text, detail,
+            err, to, "%s (%s); %s is %s", text, detail, call->ca_name,
             call->ca_file != NULL ? call->ca_file : "not set, so the system's authorities count");
     } else if (code == CURLE_SSL_CACERT_BADFILE) {
-        (void)pubsub_error_set(err, to, "%s %s: %s", text,
+        (void)pubsub_error_set(err, to, "%s (%s) %s: %s", text, call->ca_name,
                                call->ca_file != NULL ? call->ca_file : "of the system", detail);
     } else if (code == CURLE_SSL_CERTPROBLEM) {
         (void)pubsub_error_set(err, to, "%s %s: %s", text,

@@ -3,12 +3,15 @@
 #include "base/clock.h"
 #include "http/server_internal.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 enum {
     UNSENT_MAX = 256 * 1024, /* of an answer in pieces */
+    POOL_MAX = 256,
+    POOL_ROOM = 1024, /* bytes of a head in those of the pool */
 };
 
 static const char *reason_of(int status)
@@ -48,42 +51,110 @@ static const char *reason_of(int status)
     return status < 300 ? "OK" : status < 500 ? "Refused" : "Failed";
 }
 
-/* RFC 9110 section 5.6.7, in English whatever the locale. */
-static void put_date(char *out, size_t size)
+/* RFC 9110 section 5.6.7, in English whatever the locale. Made once a second. */
+static const char *date_of(server_listener *listener)
 {
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t now = (time_t)(pubsub__clock_wall_ns() / 1000000000u);
     struct tm tm;
-    memset(&tm, 0, sizeof(tm));
-    (void)gmtime_r(&now, &tm);
-    (void)snprintf(out, size, "%.3s, %02d %.3s %d %02d:%02d:%02d GMT", days + tm.tm_wday * 3,
-                   tm.tm_mday, months + tm.tm_mon * 3, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-                   tm.tm_sec);
+    if (now != listener->date_s) {
+        memset(&tm, 0, sizeof(tm));
+        (void)gmtime_r(&now, &tm);
+        (void)snprintf(listener->date, sizeof(listener->date),
+                       "Date: %.3s, %02d %.3s %d %02d:%02d:%02d GMT\r\n", days + tm.tm_wday * 3,
+                       tm.tm_mday, months + tm.tm_mon * 3, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                       tm.tm_sec);
+        listener->date_s = now;
+    }
+    return listener->date;
 }
 
-/* length -1 = not known. */
+static bool put_status(pubsub__buf *out, int status)
+{
+    char line[] = "HTTP/1.1 000 ";
+    line[9] = (char)('0' + status / 100);
+    line[10] = (char)('0' + status / 10 % 10);
+    line[11] = (char)('0' + status % 10);
+    return pubsub__buf_add(out, line, sizeof(line) - 1) == PUBSUB__BUF_OK;
+}
+
+/* length -1 = not known. Put together by hand: there is one for each request. */
 bool server_put_head(server_conn *conn, int status, const char *headers, int64_t length,
                      bool chunked, bool keep)
 {
-    char date[64];
     char size[48] = "";
-    put_date(date, sizeof(date));
-    if (length >= 0 && status != 204 && status != 304) {
+    const char *pieces[7] = {reason_of(status),
+                             "\r\n",
+                             date_of(conn->listener),
+                             headers != NULL ? headers : "",
+                             size,
+                             chunked ? "Transfer-Encoding: chunked\r\n" : "",
+                             keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n"};
+    bool ok = put_status(&conn->out, status);
+    if (length == 0 && status != 204 && status != 304) {
+        pieces[4] = "Content-Length: 0\r\n";
+    } else if (length > 0 && status != 204 && status != 304) {
         (void)snprintf(size, sizeof(size), "Content-Length: %lld\r\n", (long long)length);
     }
-    return pubsub__buf_printf(&conn->out,
-                              "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%sConnection: %s\r\n\r\n", status,
-                              reason_of(status), date, headers != NULL ? headers : "", size,
-                              chunked ? "Transfer-Encoding: chunked\r\n" : "",
-                              keep ? "keep-alive" : "close") == PUBSUB__BUF_OK;
+    for (size_t i = 0; ok && i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        ok = pubsub__buf_add_text(&conn->out, pieces[i]) == PUBSUB__BUF_OK;
+    }
+    return ok;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* They are large, because a head may have many fields, and there is one for each request: so many are kept
+ * as are used at a time, and what a short head does not use is never touched. */
+bridge_request *server_request_new(server_conn *conn, const void *head, size_t len)
+{
+    server_listener *listener = conn->listener;
+    bridge_request *request = listener->pool;
+    size_t room = len < POOL_ROOM ? POOL_ROOM : len;
+    if (request != NULL && len <= request->room) {
+        listener->pool = request->next;
+        listener->pooled--;
+        room = request->room;
+    } else {
+        request = pubsub__alloc(sizeof(*request) + room);
+    }
+    if (request != NULL) {
+        memset(request, 0, offsetof(bridge_request, head));
+        request->conn = conn;
+        request->room = room;
+        memcpy(request->bytes, head, len);
+    }
+    return request;
+}
+
+void server_request_drop(bridge_request *request)
+{
+    server_listener *listener = request->conn->listener;
+    if (request->room != POOL_ROOM || listener->pooled == POOL_MAX) {
+        pubsub__free(request);
+        return;
+    }
+    request->next = listener->pool;
+    listener->pool = request;
+    listener->pooled++;
 }
 
 void server_request_free(bridge_request *request)
 {
     bridge_mount *mount = request->mount;
-    pubsub__free(request);
+    server_request_drop(request);
     server_mount_released(mount);
+}
+
+void server_pool_free(server_listener *listener)
+{
+    while (listener->pool != NULL) {
+        bridge_request *request = listener->pool;
+        listener->pool = request->next;
+        pubsub__free(request);
+    }
+    listener->pooled = 0;
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */
@@ -136,9 +207,9 @@ void bridge_request_pause(bridge_request *request, bool pause)
     }
     request->paused = pause;
     if (pause) {
-        conn->listener->host->timer_stop(conn->timer);
+        server_conn_no_time(conn);
     } else {
-        conn->listener->host->timer_start(conn->timer, conn->listener->limits.body);
+        server_conn_time(conn, conn->listener->limits.body);
         server_conn_run(conn);
     }
 }

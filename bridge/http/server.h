@@ -11,7 +11,8 @@
 typedef struct bridge_mount bridge_mount;
 typedef struct bridge_request bridge_request;
 
-/* What one address allows; 0 = the default. The first to mount on an address decides. */
+/* What one address allows; 0 = what it has by now, at first the default. Of several who mount on an address
+ * and say something, the latest decides. */
 typedef struct bridge_server_limits {
     size_t head_bytes;          /* request line and headers, 16 KiB */
     size_t connections;         /* at a time, 2,000 */
@@ -47,8 +48,15 @@ typedef struct bridge_mount_options {
 pubsub_err bridge_mount_new(bridge_mount **out, pubsub_host *host,
                             const bridge_mount_options *options, pubsub_error *err);
 
+/* Read the certificates of all addresses again, and log what comes of it. One that cannot be used changes
+ * nothing. */
+void bridge_server_reload(pubsub_host *host);
+
 /* Whether an address names this machine only. Looks nothing up. */
 bool bridge_listen_is_loopback(const char *listen);
+
+/* Whether both name one address as they are written: mounts on it share what listens. */
+bool bridge_listen_is_same(const char *a, const char *b);
 
 /* The port that is listened on. */
 unsigned bridge_mount_port(const bridge_mount *mount);

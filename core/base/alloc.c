@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 static atomic_uint_fast64_t g_count;
 static atomic_int_fast64_t g_live;
@@ -43,23 +42,6 @@ void *pubsub__realloc(void *old, size_t size)
     }
     void *ptr = realloc(old, size == 0 ? 1 : size);
     return old == NULL ? born(ptr) : ptr;
-}
-
-char *pubsub__strndup(const char *text, size_t len)
-{
-    char *copy = pubsub__alloc(len + 1);
-    if (copy != NULL) {
-        if (len > 0) {
-            memcpy(copy, text, len);
-        }
-        copy[len] = '\0';
-    }
-    return copy;
-}
-
-char *pubsub__strdup(const char *text)
-{
-    return text == NULL ? NULL : pubsub__strndup(text, strlen(text));
 }
 
 void pubsub__free(void *ptr)

@@ -54,31 +54,3 @@ uint64_t pubsub__rand_u64(void)
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
     return z ^ (z >> 31);
 }
-
-uint64_t pubsub__rand_below(uint64_t limit)
-{
-    if (limit == 0) {
-        return 0;
-    }
-    /* Values below this would make the small remainders more likely than the others. */
-    uint64_t reject_below = (UINT64_MAX - limit + 1) % limit;
-    uint64_t value;
-    do {
-        value = pubsub__rand_u64();
-    } while (value < reject_below);
-    return value % limit;
-}
-
-double pubsub__rand_unit(void)
-{
-    return (double)(pubsub__rand_u64() >> 11) * 0x1.0p-53;
-}
-
-void pubsub__rand_name(char *out, size_t len)
-{
-    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    for (size_t i = 0; i < len; i++) {
-        out[i] = alphabet[pubsub__rand_below(sizeof(alphabet) - 1)];
-    }
-    out[len] = '\0';
-}

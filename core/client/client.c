@@ -92,9 +92,10 @@ static pubsub_err resolve(pubsub_client *client, const char *text, const pubsub_
         return rc;
     }
     const char *scheme = pubsub_url_scheme(client->url);
-    client->adapter = pubsub__registry_find(scheme, err);
+    pubsub_error why = PUBSUB_ERROR_INIT;
+    client->adapter = pubsub__registry_find(scheme, &why);
     if (client->adapter == NULL) {
-        return err != NULL && err->code != PUBSUB_OK ? err->code : PUBSUB_ESCHEME;
+        return pubsub_error_set(err, why.code, "%s", why.text);
     }
     rc = pubsub__options_resolve(&client->options, client->url, client->adapter->name,
                                  pubsub__registry_implies_tls(scheme), options, err);

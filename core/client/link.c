@@ -20,7 +20,7 @@ void pubsub__set_state_locked(pubsub_client *client, pubsub_state state, const p
     client->progress = true;
     pthread_cond_broadcast(&client->state_cond);
     pthread_cond_broadcast(&client->space_cond);
-    pubsub_event event = {sizeof event, PUBSUB_EVENT_STATE, state, NULL, err, NULL, false};
+    pubsub_event event = {sizeof event, PUBSUB_EVENT_STATE, state, NULL, err, NULL, false, 0};
     pubsub__emit_locked(client, &event);
     if (state == PUBSUB_STATE_CONNECTED) {
         event.type = PUBSUB_EVENT_CONNECT;

@@ -56,7 +56,8 @@ static void emit_failure(pubsub_client *client, const pubsub__publish *publish)
                      "a message to '%.*s' was not delivered: %s", topic_len,
                      (const char *)publish->spi.pub.topic.data,
                      why != NULL ? pubsub_error_text(why) : "no reason given");
-    pubsub_event event = {sizeof event, PUBSUB_EVENT_ERROR, client->state, NULL, &err, NULL, false};
+    pubsub_event event = {
+        sizeof event, PUBSUB_EVENT_ERROR, client->state, NULL, &err, NULL, false, 0};
     pubsub__emit_locked(client, &event);
 }
 

@@ -152,28 +152,63 @@ pubsub_message *pubsub_message_ref(pubsub_message *message)
     return message;
 }
 
+/* @locks lock held. Settled and processed long ago: its bytes go back to the credit. False: nobody counts
+ * any more. */
+static bool give_back(pubsub_client *client, const pubsub_subscription *sub,
+                      pubsub_message *message)
+{
+    if (sub->ended || !client->io_running || sub->inbox) {
+        return false;
+    }
+    atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
+    hand_over(client, message);
+    return true;
+}
+
+/* Not with a client's lock: the client may go away with its last message. */
+static void leave(pubsub_client **locked, bool *handed_over)
+{
+    if (*locked != NULL && *handed_over) {
+        unlock_and_wake(*locked);
+    } else if (*locked != NULL) {
+        pthread_mutex_unlock(&(*locked)->lock);
+    }
+    *locked = NULL;
+    *handed_over = false;
+}
+
+void pubsub_message_unref_batch(pubsub_message *const *messages, size_t count)
+{
+    pubsub_client *locked = NULL;
+    bool handed_over = false;
+    for (size_t i = 0; messages != NULL && i < count; i++) {
+        pubsub_message *message = messages[i];
+        if (message == NULL ||
+            atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
+            continue;
+        }
+        pubsub_subscription *sub = message->block->owner;
+        pubsub_client *client = sub->client;
+        if (locked != NULL && locked != client) {
+            leave(&locked, &handed_over);
+        }
+        if (locked == NULL && !pubsub__client_forked(client)) {
+            pthread_mutex_lock(&client->lock);
+            locked = client;
+        }
+        if (locked != NULL && give_back(client, sub, message)) {
+            handed_over = true;
+        } else {
+            leave(&locked, &handed_over);
+            pubsub__block_drop(message->block, 1);
+        }
+    }
+    leave(&locked, &handed_over);
+}
+
 void pubsub_message_unref(pubsub_message *message)
 {
-    if (message == NULL ||
-        atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    /* Settled and processed long ago; its bytes go back to the credit, unless nobody counts any more. */
-    pubsub_subscription *sub = message->block->owner;
-    pubsub_client *client = sub->client;
-    bool counts = false;
-    if (!pubsub__client_forked(client)) {
-        pthread_mutex_lock(&client->lock);
-        counts = !sub->ended && client->io_running && !sub->inbox;
-        if (counts) {
-            atomic_store_explicit(&message->verdict, PUBSUB__RELEASED, memory_order_relaxed);
-            pubsub__settle_locked(client, message);
-        }
-        pthread_mutex_unlock(&client->lock);
-    }
-    if (!counts) {
-        pubsub__block_drop(message->block, 1);
-    }
+    pubsub_message_unref_batch(&message, 1);
 }
 
 /* ---- on the I/O thread ---- */

@@ -52,8 +52,8 @@ static void new_generation(pubsub_client *client, pubsub_subscription *sub)
 
 static void interrupted(pubsub_client *client, pubsub_subscription *sub, const pubsub_error *err)
 {
-    pubsub_event event = {sizeof event, PUBSUB_EVENT_INTERRUPTED, PUBSUB_STATE_IDLE, sub, err, NULL,
-                          false};
+    pubsub_event event = {
+        sizeof event, PUBSUB_EVENT_INTERRUPTED, PUBSUB_STATE_IDLE, sub, err, NULL, false, 0};
     pubsub__emit(client, &event);
 }
 
@@ -201,7 +201,7 @@ void pubsub__subs_end_all(pubsub_client *client, const pubsub_error *why)
             sub->error = *why;
             if (!sub->answered) {
                 pubsub_event event = {
-                    sizeof event, PUBSUB_EVENT_REFUSED, client->state, sub, why, NULL, false};
+                    sizeof event, PUBSUB_EVENT_REFUSED, client->state, sub, why, NULL, false, 0};
                 sub->answered = true;
                 pubsub__emit_locked(client, &event);
             }
@@ -217,8 +217,8 @@ void pubsub__sub_refuse(pubsub_client *client, pubsub_subscription *sub, const p
 {
     pthread_mutex_lock(&client->lock);
     if (!sub->ended) {
-        pubsub_event event = {sizeof event, PUBSUB_EVENT_REFUSED, client->state, sub, err, NULL,
-                              false};
+        pubsub_event event = {
+            sizeof event, PUBSUB_EVENT_REFUSED, client->state, sub, err, NULL, false, 0};
         sub->error = *err;
         sub->answered = true;
         pubsub__emit_locked(client, &event);
@@ -271,8 +271,8 @@ void pubsub_sink_subscribed(pubsub_sink *sink, pubsub_spi_subscription *subscrip
     pthread_mutex_lock(&client->lock);
     if (!sub->ended) {
         pubsub_event event = {
-            sizeof event, PUBSUB_EVENT_SUBSCRIBED,         client->state, sub, NULL,
-            NULL,         answer->resumed || sub->answered};
+            sizeof event, PUBSUB_EVENT_SUBSCRIBED,          client->state,  sub, NULL,
+            NULL,         answer->resumed || sub->answered, answer->waiting};
         sub->grant = sub->asked;
         sub->grant.qos = answer->qos;
         sub->grant.resumed = answer->resumed;
@@ -346,7 +346,8 @@ void pubsub_sink_error(pubsub_sink *sink, pubsub_spi_subscription *subscription,
                           (pubsub_subscription *)(void *)subscription,
                           err,
                           NULL,
-                          false};
+                          false,
+                          0};
     pubsub__emit(sink->client, &event);
 }
 
@@ -355,7 +356,8 @@ void pubsub_sink_gap(pubsub_sink *sink, pubsub_spi_subscription *subscription,
 {
     pubsub_client *client = sink->client;
     pubsub_subscription *sub = (pubsub_subscription *)(void *)subscription;
-    pubsub_event event = {sizeof event, PUBSUB_EVENT_GAP, PUBSUB_STATE_IDLE, sub, NULL, gap, false};
+    pubsub_event event = {
+        sizeof event, PUBSUB_EVENT_GAP, PUBSUB_STATE_IDLE, sub, NULL, gap, false, 0};
     pubsub__count(client, gaps, 1);
     pubsub__log(PUBSUB_LOG_INFO, client->adapter->name, "'%s' may have missed messages: %s",
                 (const char *)sub->patterns[0].data, gap->reason);

@@ -82,6 +82,25 @@ class Check(bridging.Case):
         self.assertEqual(code, 2)
         self.assertIn("nats", err)
 
+    def test_limits_of_a_shared_address(self):
+        """An address has one limit of connections: a second source on it cannot have another."""
+        def file(other):
+            settings = {"connector": "webhook", "listen": "127.0.0.1:%d" % port}
+            return self.config({"one": dict(settings, path="/one"), "two": dict(settings, path="/two") | other}, [
+                {"name": name, "source": name, "model": "m", "topic": "t"} for name in ("one", "two")])
+
+        port = self.free_port()
+        for setting, here, there in (("max_connections", 100, 2000), ("max_connections_per_address", 10, 500)):
+            wrong = file({setting: here})
+            code, _, err = self.command("check", wrong)
+            self.assertEqual(code, 2, err)
+            self.assertIn("two: %s: source 'one' listens on the same address and has %d" % (setting, there), err)
+            self.assertEqual(self.command("run", wrong)[0], 2)
+        elsewhere = {"max_connections": 100, "listen": "127.0.0.1:%d" % self.free_port()}
+        for other in ({}, {"max_connections": 2000}, elsewhere):
+            code, _, err = self.command("check", file(other))
+            self.assertEqual(code, 0, err)
+
     def test_connect(self):
         couch = bridging.Couch(self)
         file = self.couch_file(couch.url)

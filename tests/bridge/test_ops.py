@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """/live /ready /status /metrics and the command status."""
+import contextlib
+import http.client
 import json
 import os
 import re
+import signal
+import subprocess
 
 import bridging
 
@@ -54,6 +58,33 @@ class Ops(bridging.Case):
         self.assertEqual(sorted(documented), sorted(re.findall(r"^# TYPE (\w+) (\w+)", text, re.M)))
         self.stopped(running)
 
+    def test_limits_of_a_shared_address(self):
+        """The endpoints stand on a webhook's address and have no limits of their own: the webhook's hold, also those of
+        a file that is read later."""
+        def file(limit):
+            return self.config({"hook": {"connector": "webhook", "listen": "127.0.0.1:%d" % port,
+                                         "max_connections_per_address": limit}}, [{"model": "m", "topic": "t"}])
+
+        def at_once():
+            """How many connections are answered while the others stay open."""
+            links = [http.client.HTTPConnection("127.0.0.1", port, timeout=bridging.DEADLINE) for _ in range(5)]
+            answered = 0
+            for link in links:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    link.request("GET", "/live")
+                    answered += link.getresponse().read() == b"live\n"
+            for link in links:
+                link.close()
+            return answered
+
+        self.port = port = self.free_port()
+        running = self.bridge(file(1))
+        bridging.until("one connection", lambda: at_once() == 1)
+        file(3)
+        running.signal(signal.SIGHUP).wait_for("is in force")
+        bridging.until("three connections", lambda: at_once() == 3, detail=running.log)
+        self.stopped(running)
+
     def test_broker_away(self):
         port = self.free_port()
         file = self.config({"feed": self.exec_source(self.journal(count=3))},
@@ -67,6 +98,27 @@ class Ops(bridging.Case):
         self.assertIn("nobody listens there", told["routes"][0]["error"])
         self.assertIn(str(port), told["routes"][0]["error"])
         self.stopped(running, 6)
+
+    def test_a_certificate_that_is_not_trusted(self):
+        """/ready says which it is, and what to set."""
+        cert, key, port = self.path("cert.pem"), self.path("key.pem"), self.free_port()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost"], check=True, stderr=subprocess.DEVNULL)
+        bridging.Couch(self, "--tls-port", str(port), "--cert", cert, "--key", key, store=False)
+        crm = {"connector": "couchdb", "url": "https://localhost:%d" % port, "retry_max": "100ms"}
+        running = self.bridge(self.config({"crm": crm}, [{"name": "one", "model": "accounts", "topic": "t"}]))
+        running.until_state("one", "waiting")
+        status, _, body = running.get("/ready")
+        route = json.loads(body)["routes"][0]
+        self.assertEqual((status, route["state"]), (503, "waiting"))
+        self.assertIn("the server's certificate is not trusted", route["error"])
+        self.assertIn("tls_ca is not set", route["error"])
+        self.config({"crm": dict(crm, tls_ca=cert)}, [{"name": "one", "model": "accounts", "topic": "t"}])
+        running.signal(signal.SIGHUP)
+        running.until_state("one", "active")
+        self.assertEqual(running.get("/ready")[0], 200)
+        self.stopped(running)
 
     def test_status(self):
         file = self.simple(3)

@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import ssl
+import subprocess
 
 import bridging
 from bridging import until
@@ -178,7 +181,8 @@ class Reload(bridging.Case):
     def test_wrong_file(self):
         file = self.two()
         running = self.bridge(file)
-        self.arrived(running, "same", 10)
+        for name in ("same", "changed"):
+            self.arrived(running, name, 10)
         before = running.routes()
         for text in ("routes: []\n", "", "\0", "a: [\n"):
             self.path("bridge.yaml", text)
@@ -191,6 +195,63 @@ class Reload(bridging.Case):
         self.assertEqual(sorted(running.routes()), sorted(before))
         self.assertEqual(running.get("/ready")[0], 200)
         self.stopped(running)
+
+    def certificate(self, name):
+        """A new one at the place where it is looked for."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", self.path("key.pem"), "-out", self.path("cert.pem"), "-subj", "/CN=" + name,
+                        "-addext", "subjectAltName=DNS:localhost"], check=True, stderr=subprocess.DEVNULL)
+        with open(self.path("cert.pem"), encoding="ascii") as file:
+            return ssl.PEM_cert_to_DER_cert(file.read())
+
+    @staticmethod
+    def connect(port):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port), bridging.DEADLINE))
+
+    def shown(self, port):
+        with self.connect(port) as sock:
+            return sock.getpeercert(True)
+
+    def test_certificates_are_read_again(self):
+        first = self.certificate("first")
+        port = self.free_port()
+        file = self.config({"hooks": {"connector": "webhook", "listen": "127.0.0.1:%d" % port, "spool": "no",
+                                      "tls_cert": self.path("cert.pem"), "tls_key": self.path("key.pem")}},
+                           [{"name": "one", "model": "orders", "topic": "t"}])
+        running = self.bridge(file)
+        running.until_state("one", "active")
+        self.assertEqual(self.shown(port), first)
+        with self.connect(port) as old:
+            second = self.certificate("second")
+            self.assertEqual(self.shown(port), first)
+            running.signal(signal.SIGHUP).wait_for("the certificate was read again")
+            self.assertEqual(self.shown(port), second)
+            body = b'{"n": 1}'  # who was there before goes on
+            old.sendall(b"POST /hooks/orders HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            self.assertEqual(old.recv(12), b"HTTP/1.1 200")
+        for damage in ("cert.pem", "key.pem"):
+            self.certificate("third")
+            self.path(damage, "no PEM at all\n")
+            count = running.log().count("the certificate stays as it was")
+            running.signal(signal.SIGHUP).wait_for("the certificate stays as it was", count + 1)
+            self.assertEqual(self.shown(port), second)
+        self.certificate("fourth")
+        key = self.read("key.pem")
+        self.certificate("fifth")
+        self.path("key.pem", key)  # one that belongs to another
+        running.signal(signal.SIGHUP).wait_for("the certificate stays as it was", 3)
+        self.assertEqual(self.shown(port), second)
+        fourth = self.certificate("sixth")
+        running.signal(signal.SIGHUP).wait_for("the certificate was read again", 2)
+        self.assertEqual(self.shown(port), fourth)
+        self.stopped(running)
+
+    def read(self, name):
+        with open(self.path(name), encoding="ascii") as file:
+            return file.read()
 
     def test_many_reloads_under_load(self):
         """Signals while events flow: nothing is lost, nothing comes twice."""

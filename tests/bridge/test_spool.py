@@ -45,6 +45,7 @@ class Spool(bridging.Case):
         running.kill()
         running = self.bridge(self.hook_file(), log="again.log")
         running.until_route("one", "the events", lambda route: route["published"] == 5)
+        running.until_route("one", "nothing left", lambda route: route["spooled"] == 0)
         self.stopped(running)
         self.assertEqual(self.numbers(), [0, 1, 2, 3, 4])
 
@@ -86,17 +87,74 @@ class Spool(bridging.Case):
             log.write(data)
         code, _, err = self.command("spool", "check", file)
         self.assertEqual(code, 8, err)
-        self.assertIn("damaged", err)
+        self.assertIn("1 events are missing here", err)
+        self.assertIn("damaged: 1 lost", err)
         self.assertTrue(read(path) == bytes(data), "check changed the spool")
         code, _, err = self.command("spool", "repair", file)
         self.assertEqual(code, 8, err)  # what is lost is lost, and said again
+        self.assertIn("damaged: 1 lost", err)
         running = self.bridge(self.hook_file(), log="again.log")
         running.until_route("one", "what is left", lambda route: route["published"] >= 49)
         self.assertEqual(self.post(100), 200)
         bridging.until("the new one", lambda: 100 in self.numbers())
         self.assertEqual([n for n in range(50) if n not in self.numbers()], [25])
+        running.until_route("one", "none left", lambda route: route["spooled"] == 0)  # nor the lost one
         self.assertIn("damaged", running.log())
         self.stopped(running)
+
+    def test_what_is_in_it_is_counted_over_restarts(self):
+        """By whatever the bridge ended: kill -9, and in good order."""
+        file, running = self.filled(5)
+        running.until_route("one", "five", lambda route: route["spooled"] == 5)
+        running.kill()
+        running = self.bridge(file, log="second.log")
+        running.until_route("one", "five again", lambda route: route["spooled"] == 5)
+        self.assertEqual(self.post(5), 200)
+        running.until_route("one", "six", lambda route: route["spooled"] == 6)
+        self.assertIn("pubsub_bridge_spooled_events{route=\"one\",source=\"hooks\",broker=\"main\"} 6",
+                      running.get("/metrics")[2].decode())
+        self.stopped(running, 6)
+        running = self.bridge(file, log="third.log")
+        running.until_route("one", "six again", lambda route: route["spooled"] == 6)
+        self.stopped(running, 6)
+        running = self.bridge(self.hook_file(), log="fourth.log")
+        running.until_route("one", "none", lambda route: route["published"] == 6 and route["spooled"] == 0)
+        self.assertEqual(self.post(6), 200)
+        running.until_route("one", "none again", lambda route: route["published"] == 7 and route["spooled"] == 0)
+        self.stopped(running)
+        self.assertEqual(self.numbers(), list(range(7)))
+        running = self.bridge(self.hook_file(), log="fifth.log")
+        self.assertEqual(running.until_state("one", "active")["spooled"], 0)
+        self.stopped(running)
+
+    def test_repair_wants_it_alone(self):
+        """It looks through the whole log, which nobody may use meanwhile."""
+        file, running = self.filled(3)
+        self.stopped(running, 6)
+        spool = os.path.dirname(os.path.dirname(self.segments()[0]))
+        reader = self.spawn([bridging.PUBSUB, "sub", "-b", "local:" + spool, "#"], "reader.log")
+        bridging.until("the reader", lambda: self.command("spool", "repair", file)[0] != 0)
+        self.assertIn("is in use", self.command("spool", "repair", file)[2])
+        self.assertEqual(self.command("spool", "check", file)[0], 0)
+        reader.kill()
+        code, _, err = self.command("spool", "repair", file)
+        self.assertEqual(code, 0, err)
+        self.assertIn("one: 3 events", err)
+        running = self.bridge(self.hook_file(), log="again.log")
+        running.until_route("one", "the events", lambda route: route["published"] == 3)
+        self.stopped(running)
+
+    def test_too_large_for_the_spool(self):
+        """The sender is told not to send it again, and what it sends next is taken."""
+        running = self.bridge(self.hook_file(spool_size="1M", max_body="16M"))
+        self.assertEqual(self.post(0), 200)
+        self.assertEqual(self.post(1, 9000000), 413)
+        self.assertEqual(self.post(2), 200)
+        route = running.until_route("one", "the rest", lambda route: route["published"] == 2)
+        self.assertEqual(route["state"], "active")
+        self.assertIn("is more than", route["error"])
+        self.stopped(running)
+        self.assertEqual(self.numbers(), [0, 2])
 
     def test_full_disk(self):
         """Senders are asked to come again; what was answered with 2xx is never lost."""

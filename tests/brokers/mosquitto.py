@@ -22,7 +22,7 @@ class Mosquitto(kinds.Kind):
     variants = {
         "ws": "MQTT over WebSocket as well",
         "persistence": "keeps sessions and retained messages on disk, saved at its end",
-        "autosave": "persistence, saved within a second of each change",
+        "autosave": "persistence, saved after each change; what it confirmed just before a kill may be gone",
     }
     grace = 5
     patience = 15

@@ -25,6 +25,7 @@ static unsigned proofs[PUBSUB_FEATURE_COUNT];
 static unsigned refusals[PUBSUB_FEATURE_COUNT];
 static bool mode_works[MODES];
 static bool filtered;
+static unsigned runs;
 /* cmocka hands the test what set_up left; which case it is stands in the item before that. */
 static const item *current;
 static conf_result outcome;
@@ -240,6 +241,16 @@ static void note_shared(void)
     print_message("             skipped: %s: %s\n", adapter_under_test->name, note);
 }
 
+/* The caps have to say where the broker is. */
+static void note_inside(void)
+{
+    KIT_SAYS(declared.confirm_note, "process");
+    outcome = CONF_REFUSED;
+    (void)snprintf(reason, sizeof(reason), "%s", declared.confirm_note);
+    print_message("             skipped: %s: %s\n", adapter_under_test->name,
+                  declared.confirm_note);
+}
+
 static int64_t limit_of(const conf_case *row)
 {
     bool is_fault = (row->modes & CONF_FAULT) != 0;
@@ -250,7 +261,6 @@ static int64_t limit_of(const conf_case *row)
 
 static int set_up(void **state)
 {
-    static unsigned runs;
     const item *mine = *state;
     conf *t = calloc(1, sizeof(*t));
     if (t == NULL) {
@@ -280,9 +290,7 @@ static int tear_down(void **state)
     for (size_t i = 0; i < sizeof(t->children) / sizeof(t->children[0]); i++) {
         kit_child_end(&t->children[i]);
     }
-    if (t->proxy != NULL) {
-        kit_proxy_cut(t->proxy); /* nothing that is held up there may hold up the end */
-    }
+    conf_place_release(t);
     kit_net_fini(t->net);
     kit_list_fini(&t->texts, free);
     kit_watchdog("", 0);
@@ -319,6 +327,10 @@ static void run_item(void **state)
     }
     if (adapter_under_test->shared_topics && (current->row->modes & CONF_FANOUT) != 0) {
         note_shared();
+        skip();
+    }
+    if (adapter_under_test->inside && (current->row->modes & CONF_OUTSIDE) != 0) {
+        note_inside();
         skip();
     }
     conf_place_prepare(t, current->row->modes);
@@ -417,7 +429,27 @@ static size_t fill_items(item *items)
     return n;
 }
 
+unsigned conf_runs(void)
+{
+    return runs;
+}
+
+void conf_each(void (*fn)(void *ctx, const char *suite, const conf_case *row), void *ctx)
+{
+    for (const conf_suite *suite = conf_suites; suite->name != NULL; suite++) {
+        for (const conf_case *row = suite->cases; row->name != NULL; row++) {
+            fn(ctx, suite->name, row);
+        }
+    }
+}
+
 int conf_main(const conf_adapter *adapter, int argc, char **argv)
+{
+    kit_roles(argc, argv, conf_roles);
+    return conf_run(adapter, argc > 1 ? argv[1] : NULL);
+}
+
+int conf_run(const conf_adapter *adapter, const char *pattern)
 {
     char url[CONF_URL_MAX];
     pubsub_error error = PUBSUB_ERROR_INIT;
@@ -426,11 +458,10 @@ int conf_main(const conf_adapter *adapter, int argc, char **argv)
     struct CMUnitTest *tests = calloc(room + 1, sizeof(*tests));
     size_t count = 0;
     int failed = 1;
-    kit_roles(argc, argv, conf_roles);
     adapter_under_test = adapter;
-    if (argc > 1) {
+    if (pattern != NULL) {
         filtered = true;
-        cmocka_set_test_filter(argv[1]);
+        cmocka_set_test_filter(pattern);
     }
     switch (conf_place_look(adapter)) {
     case CONF_ABSENT:

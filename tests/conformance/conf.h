@@ -32,7 +32,9 @@ enum {
     /* Breaks the broker or the way to it: has its own, behind a proxy. */
     CONF_FAULT = 1u << 9,
     /* Two plain subscriptions of one topic, each of which gets all. */
-    CONF_FANOUT = 1u << 10
+    CONF_FANOUT = 1u << 10,
+    /* Reaches the broker from another process, or measures this one without it. */
+    CONF_OUTSIDE = 1u << 12
 };
 
 #define CONF_URL_MAX 512
@@ -88,6 +90,11 @@ typedef struct conf_adapter {
     /* A topic is one queue: all its subscriptions share the messages, in a group or not, and it keeps them
      * while there is none. The note of PUBSUB_FEATURE_GROUP has to say so. */
     bool shared_topics;
+    /* The broker is in the process of its clients and ends with it: cases that need it outside (CONF_OUTSIDE)
+     * are left out. The note of the confirmation has to say "process". */
+    bool inside;
+    /* Without `network`: there is a broker all the same, and the way to it takes its time. */
+    bool remote;
     /* Over a crash it remembers as settled only what comes before the first open message; the rest comes
      * again. */
     bool commits_prefix;
@@ -139,6 +146,12 @@ extern const kit_role conf_roles[];
 
 /* Run everything, or what a pattern given as argument matches ("order.*"). The result of main. */
 int conf_main(const conf_adapter *adapter, int argc, char **argv);
+/* The same without arguments: pattern NULL = everything. */
+int conf_run(const conf_adapter *adapter, const char *pattern);
+/* How many cases that run looked at, each mode counted, also those it skipped. */
+unsigned conf_runs(void);
+/* Call fn for each case. */
+void conf_each(void (*fn)(void *ctx, const char *suite, const conf_case *row), void *ctx);
 
 bool conf_offers(const conf *t, uint64_t features);
 /* Leave the case as skipped, saying why. */

@@ -184,6 +184,13 @@ void conf_place_prepare(conf *t, unsigned modes)
     }
 }
 
+void conf_place_release(conf *t)
+{
+    if (t->proxy != NULL) {
+        kit_proxy_cut(t->proxy);
+    }
+}
+
 void conf_kill_broker(conf *t)
 {
     (void)t;

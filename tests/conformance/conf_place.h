@@ -2,7 +2,8 @@
 #ifndef PUBSUB_TESTS_CONF_PLACE_H
 #define PUBSUB_TESTS_CONF_PLACE_H
 
-/* Where the cases of a program run: the adapter's own places, or the brokers behind it. For conf.c. */
+/* Where the cases of a program run: the adapter's own places, or the brokers behind it. For conf.c. The program for adapters of somebody else
+ * has its own, program/place.c. */
 
 #include "conformance/conf.h"
 
@@ -15,6 +16,8 @@ void conf_place_nominal(const conf_adapter *adapter, char *url, size_t size);
 /* The place of a case that is about to run: fills t->url and, for fault cases, broker and proxy. Inside
  * the test; skips it where there is nothing to break. */
 void conf_place_prepare(conf *t, unsigned modes);
+/* The case is over: nothing that is held up on the way may hold up the end. */
+void conf_place_release(conf *t);
 /* End brokers and proxy. */
 void conf_place_end(void);
 

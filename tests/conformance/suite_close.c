@@ -289,5 +289,5 @@ const conf_case conf_close[] = {
     CONF_CASE(waiters_wake_when_the_client_ends, CONF_ALL, 0, 0),
     CONF_CASE(a_waiting_pull_wakes_when_the_subscription_ends, CONF_THREADS, 0, 0),
     CONF_CASE(what_no_handler_saw_goes_back, CONF_POLLED, F(DURABLE) | F(ACK), 0),
-    CONF_CASE(the_process_may_exit_after_end, CONF_THREAD | CONF_LOAD, 0, 0),
+    CONF_CASE(the_process_may_exit_after_end, CONF_THREAD | CONF_LOAD | CONF_OUTSIDE, 0, 0),
     CONF_END};

@@ -136,10 +136,13 @@ static void killed_listeners_disturb_nobody(conf *t)
 }
 
 const conf_case conf_crash[] = {
-    CONF_CASE(killed_durable_consumer, CONF_POLLED, F(DURABLE) | F(ACK), F(ACK) | F(DURABLE)),
-    CONF_CASE(killed_member_with_another_alive, CONF_POLLED, F(GROUP) | F(ACK), F(ACK) | F(GROUP)),
-    CONF_CASE(killed_only_member_of_a_durable_group, CONF_POLLED, F(DURABLE_GROUP) | F(ACK),
-              F(DURABLE_GROUP)),
-    CONF_CASE(killed_publishers_lose_nothing_confirmed, CONF_THREAD, F(QOS1), F(QOS1)),
-    CONF_CASE(killed_listeners_disturb_nobody, CONF_THREAD | CONF_FANOUT, 0, 0),
+    CONF_CASE(killed_durable_consumer, CONF_POLLED | CONF_OUTSIDE, F(DURABLE) | F(ACK),
+              F(ACK) | F(DURABLE)),
+    CONF_CASE(killed_member_with_another_alive, CONF_POLLED | CONF_OUTSIDE, F(GROUP) | F(ACK),
+              F(ACK) | F(GROUP)),
+    CONF_CASE(killed_only_member_of_a_durable_group, CONF_POLLED | CONF_OUTSIDE,
+              F(DURABLE_GROUP) | F(ACK), F(DURABLE_GROUP)),
+    CONF_CASE(killed_publishers_lose_nothing_confirmed, CONF_THREAD | CONF_OUTSIDE, F(QOS1),
+              F(QOS1)),
+    CONF_CASE(killed_listeners_disturb_nobody, CONF_THREAD | CONF_FANOUT | CONF_OUTSIDE, 0, 0),
     CONF_END};

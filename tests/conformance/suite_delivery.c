@@ -421,5 +421,5 @@ const conf_case conf_delivery[] = {
     CONF_CASE(pull_one_by_one, CONF_ALL, 0, 0),
     CONF_CASE(pull_in_batches, CONF_ALL, 0, 0),
     CONF_CASE(pulling_is_refused_where_a_handler_serves, CONF_ALL, 0, 0),
-    CONF_CASE(between_processes, CONF_POLLED | CONF_LOAD | CONF_FANOUT, 0, 0),
+    CONF_CASE(between_processes, CONF_POLLED | CONF_LOAD | CONF_FANOUT | CONF_OUTSIDE, 0, 0),
     CONF_END};

@@ -77,6 +77,30 @@ static conf_tally judge_keeper(conf *t, conf_load *load, kit_sub *sub)
     return tally;
 }
 
+/* The end of the load: its publisher lost its connection at least so often, and nothing is missing. */
+static void judge_after_losses(conf *t, conf_load *load, size_t losses, kit_sub *durable,
+                               kit_sub *plain)
+{
+    conf_tally tally;
+    conf_load_finish(load);
+    assert_true(conf_times_lost(load->peer) >= losses);
+    tally = judge_keeper(t, load, durable);
+    if (keeps(t)) {
+        assert_int_equal(tally.lost, 0);
+    }
+    judge_plain(t, load, plain);
+}
+
+/* What goes through the proxy is cut while the load flows. */
+static void cut_many_times(conf *t, conf_load *load)
+{
+    for (size_t i = 0; i < rounds(6, 60); i++) {
+        conf_load_advance(load, 50);
+        kit_proxy_cut(t->proxy);
+    }
+    conf_load_advance(load, 50);
+}
+
 static bool is_connected(kit_peer *peer)
 {
     return pubsub_client_state(peer->client) == PUBSUB_STATE_CONNECTED;
@@ -91,19 +115,12 @@ static void a_broker_restarted_under_load(conf *t)
     kit_sub *durable = keeper(t, peer_at(t, t->url, NULL), topic);
     kit_peer *publisher = peer_at(t, t->url, NULL);
     conf_load *load = conf_load_start(t, publisher, topic, stronger(t));
-    conf_tally tally;
     for (size_t i = 0; i < rounds(2, 12); i++) {
         conf_load_advance(load, 100);
         conf_restart_broker(t);
     }
     conf_load_advance(load, 100);
-    conf_load_finish(load);
-    assert_true(conf_times_lost(publisher) >= 1);
-    tally = judge_keeper(t, load, durable);
-    if (keeps(t)) {
-        assert_int_equal(tally.lost, 0);
-    }
-    judge_plain(t, load, plain);
+    judge_after_losses(t, load, 1, durable, plain);
 }
 
 /* What a confirmation is worth decides whether something may be lost. */
@@ -163,19 +180,8 @@ static void a_connection_cut_many_times(conf *t)
     kit_sub *durable = keeper(t, peer_behind(t, NULL), topic);
     kit_peer *publisher = peer_behind(t, NULL);
     conf_load *load = conf_load_start(t, publisher, topic, stronger(t));
-    conf_tally tally;
-    for (size_t i = 0; i < rounds(6, 60); i++) {
-        conf_load_advance(load, 50);
-        kit_proxy_cut(t->proxy);
-    }
-    conf_load_advance(load, 50);
-    conf_load_finish(load);
-    assert_true(conf_times_lost(publisher) >= 2);
-    tally = judge_keeper(t, load, durable);
-    if (keeps(t)) {
-        assert_int_equal(tally.lost, 0);
-    }
-    judge_plain(t, load, plain);
+    cut_many_times(t, load);
+    judge_after_losses(t, load, 2, durable, plain);
 }
 
 /* Who was never cut lost nothing, and what he got twice was published twice. */
@@ -186,11 +192,7 @@ static void only_the_publisher_is_cut(conf *t)
     kit_peer *publisher = peer_behind(t, NULL);
     conf_load *load = conf_load_start(t, publisher, topic, stronger(t));
     conf_tally tally;
-    for (size_t i = 0; i < rounds(6, 60); i++) {
-        conf_load_advance(load, 50);
-        kit_proxy_cut(t->proxy);
-    }
-    conf_load_advance(load, 50);
+    cut_many_times(t, load);
     conf_load_finish(load);
     assert_true(conf_times_lost(publisher) >= 2);
     if (t->adapter->network->advertise == NULL) {

@@ -370,7 +370,7 @@ const conf_case conf_groups[] = {
     CONF_CASE(when_a_member_leaves_the_others_go_on, CONF_ALL, F(GROUP) | F(ACK), F(GROUP)),
     CONF_CASE(a_new_member_takes_part, CONF_ALL, F(GROUP) | F(ACK), F(GROUP)),
     CONF_CASE(members_with_other_patterns_are_refused, CONF_ALL, F(GROUP), F(GROUP)),
-    CONF_CASE(group_members_in_other_processes, CONF_POLLED, F(GROUP), F(GROUP)),
+    CONF_CASE(group_members_in_other_processes, CONF_POLLED | CONF_OUTSIDE, F(GROUP), F(GROUP)),
     CONF_CASE(durable_keeps_what_comes_meanwhile, CONF_ALL, F(DURABLE), F(DURABLE)),
     CONF_CASE(durable_group_keeps_what_comes_meanwhile, CONF_ALL, F(DURABLE_GROUP),
               F(DURABLE_GROUP)),

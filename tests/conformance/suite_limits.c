@@ -189,7 +189,8 @@ static void a_full_queue_in_bytes_is_told(conf *t)
 const conf_case conf_limits[] = {
     CONF_CASE(at_most_prefetch_messages_are_out, CONF_ALL | CONF_FANOUT, F(ACK), F(ACK)),
     CONF_CASE(at_most_prefetch_bytes_are_out, CONF_ALL | CONF_FANOUT, F(ACK), 0),
-    CONF_CASE(memory_is_bounded_while_nobody_polls, CONF_THREAD | CONF_LOAD, F(ACK), 0),
+    CONF_CASE(memory_is_bounded_while_nobody_polls, CONF_THREAD | CONF_LOAD | CONF_OUTSIDE, F(ACK),
+              0),
     CONF_CASE(a_stalled_subscription_does_not_stop_another, CONF_ALL | CONF_LOAD | CONF_FANOUT,
               F(ACK), 0),
     CONF_CASE(a_stalled_client_does_not_stop_another, CONF_POLLED | CONF_LOAD | CONF_FANOUT, F(ACK),

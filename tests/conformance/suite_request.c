@@ -250,7 +250,8 @@ static void requests_end_with_their_client(conf *t)
 const conf_case conf_request[] = {
     CONF_CASE(a_request_gets_its_answer, CONF_ALL, F(REQUEST_REPLY), F(REQUEST_REPLY)),
     CONF_CASE(a_thread_waits_for_its_answer, CONF_DISPATCH, F(REQUEST_REPLY), F(REQUEST_REPLY)),
-    CONF_CASE(another_process_answers, CONF_POLLED, F(REQUEST_REPLY), F(REQUEST_REPLY)),
+    CONF_CASE(another_process_answers, CONF_POLLED | CONF_OUTSIDE, F(REQUEST_REPLY),
+              F(REQUEST_REPLY)),
     CONF_CASE(a_plain_publish_can_answer, CONF_POLLED, F(REQUEST_REPLY), F(REPLY_TO)),
     CONF_CASE(many_at_once_each_get_their_own, CONF_ALL, F(REQUEST_REPLY), F(REQUEST_REPLY)),
     CONF_CASE(a_request_nobody_answers_times_out, CONF_ALL, F(REQUEST_REPLY), 0),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 #include "support/proxy.h"
 
 #include <stdio.h>
@@ -8,22 +8,6 @@
 /* Two hosts in one URL: the first is dead from the beginning, or is lost later. */
 
 #define SOON "reconnect_min=10ms reconnect_max=50ms "
-
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
 
 static uint16_t broker_port(void)
 {
@@ -35,7 +19,7 @@ static kit_peer *with_two(uint16_t a, uint16_t b, const char *options)
 {
     char url[100];
     (void)snprintf(url, sizeof(url), "amqp://127.0.0.1:%u,127.0.0.1:%u", (unsigned)a, (unsigned)b);
-    return kit_peer_new(&net, url, options);
+    return kit_peer_new(&kit_clients, url, options);
 }
 
 static void test_amqp_hosts_first_is_dead(void **state)
@@ -48,8 +32,8 @@ static void test_amqp_hosts_first_is_dead(void **state)
         kit_peer *peer = with_two(kit_proxy_port(proxy), broker_port(), "connect_timeout=4s");
         kit_sub *sub = kit_subscribe(peer, "hosts/dead", NULL);
         (void)kit_store_text(peer, "hosts/dead", "x");
-        KIT_AWAIT(&net, kit_count_of(sub, "x") == 1);
-        kit_net_fini(&net);
+        KIT_AWAIT(&kit_clients, kit_count_of(sub, "x") == 1);
+        kit_net_fini(&kit_clients);
         kit_proxy_stop(proxy);
     }
 }
@@ -68,23 +52,22 @@ static void test_amqp_hosts_first_is_lost(void **state)
         assert_int_equal(kit_proxy_open(proxy), 2);
         kit_proxy_door(proxy, doors[i]);
         kit_proxy_cut(proxy);
-        KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
+        KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
         (void)kit_store_text(peer, "hosts/lost", "after");
-        KIT_AWAIT(&net, kit_count_of(sub, "before") >= 1 && kit_count_of(sub, "after") == 1);
+        KIT_AWAIT(&kit_clients,
+                  kit_count_of(sub, "before") >= 1 && kit_count_of(sub, "after") == 1);
         assert_int_equal(kit_proxy_open(proxy), 0);
         KIT_OK(pubsub_subscription_unsubscribe(sub->handle, PUBSUB_UNSUBSCRIBE_FORGET, NULL), NULL);
-        kit_net_fini(&net);
+        kit_net_fini(&kit_clients);
         kit_proxy_stop(proxy);
     }
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_amqp_hosts_first_is_dead),
-        CASE(test_amqp_hosts_first_is_lost),
+        KIT_CLIENTS_CASE(test_amqp_hosts_first_is_dead),
+        KIT_CLIENTS_CASE(test_amqp_hosts_first_is_lost),
     };
     return cmocka_run_group_tests_name("amqp_hosts", tests, NULL, NULL);
 }

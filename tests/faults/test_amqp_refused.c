@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 #include "support/proxy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 /* RabbitMQ closes a channel because of one message, while others are on their way on it and beside it. */
-
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
 
 static void send(kit_peer *peer, const char *topic, int qos, size_t size)
 {
@@ -48,14 +32,14 @@ static void big_one(kit_broker *broker, int refused, int qos)
     kit_proxy_url(proxy, kit_broker_url(broker), url, sizeof(url));
     (void)snprintf(options, sizeof(options), "user=%s password=%s",
                    kit_broker_need(broker, "limited_user"), kit_broker_password(broker, true));
-    kit_peer *peer = kit_peer_new(&net, url, options);
+    kit_peer *peer = kit_peer_new(&kit_clients, url, options);
     kit_sub *sub = kit_subscribe(peer, "open/#", NULL);
     kit_proxy_bandwidth(proxy, KIT_TO_BROKER, (uint64_t)BIG);
     send(peer, "closed/a", refused, 10);
     send(peer, "closed/b", refused, 10);
     send(peer, "open/big", qos, BIG);
     send(peer, "open/last", 1, 10);
-    KIT_AWAIT(&net, kit_count(sub) == 2 && kit_stats(peer).queued == 0);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 2 && kit_stats(peer).queued == 0);
     assert_int_equal(kit_stats(peer).disconnects, 0);
     assert_int_equal(kit_stats(peer).rejected, refused == 1 ? 2 : 0);
     assert_int_equal(kit_events_of(peer, PUBSUB_EVENT_ERROR) > 0, refused == 0);
@@ -71,16 +55,14 @@ static void test_amqp_refused_beside_a_big_one(void **state)
     big_one(broker, 0, 1);
     big_one(broker, 1, 0);
     big_one(broker, 1, 1);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
-
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_amqp_refused_beside_a_big_one),
+        KIT_CLIENTS_CASE(test_amqp_refused_beside_a_big_one),
     };
     return cmocka_run_group_tests_name("amqp_refused", tests, NULL, NULL);
 }

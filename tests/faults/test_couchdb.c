@@ -382,6 +382,76 @@ static void test_couchdb_follows_a_database_created_anew(void **state)
     close_scene(s);
 }
 
+/* Before 3.3 the server does not tell when a database was created. */
+static void test_couchdb_notices_that_its_count_went_back(void **state)
+{
+    (void)state;
+    scene *s = open_scene("couchdb3", NULL);
+    set(s, "since=0");
+    fault(s, "{\"fault\":\"timeless\"}");
+    assert_int_equal(ask(s, "PUT", "accounts", NULL), 201);
+    put_many(s, 0, 5);
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    kit_source_stop(&s->source);
+    put(s, "more", "\"n\":1");
+    start(s); /* nothing has happened */
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    assert_int_equal(s->source.error_count, 0);
+    kit_source_stop(&s->source);
+    assert_int_equal(ask(s, "DELETE", "accounts", NULL), 200);
+    assert_int_equal(ask(s, "PUT", "accounts", NULL), 201);
+    s->doc_count = 0;
+    put(s, "new", "\"n\":1");
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    assert_int_equal(s->source.error_count, 1);
+    assert_int_equal(s->source.last_error.code, PUBSUB_ELOST);
+    assert_non_null(strstr(s->source.errors, "created anew"));
+    kit_source_stop(&s->source);
+    start(s); /* said once */
+    put(s, "new", "\"n\":2");
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    assert_int_equal(s->source.error_count, 1);
+    close_scene(s);
+}
+
+/* A sequence of very many shards is stored and gone on from; one that cannot be stored stops the feed,
+ * because it would begin at the same place for ever. */
+static void test_couchdb_goes_on_from_long_sequences(void **state)
+{
+    static const char *const too_long[] = {"since=0", "since=now", "feed=continuous"};
+    (void)state;
+    scene *s = open_scene("couchdb3", NULL);
+    set(s, "since=0");
+    fault(s, "{\"fault\":\"long_seqs\",\"bytes\":40000}");
+    assert_int_equal(ask(s, "PUT", "accounts", NULL), 201);
+    put_many(s, 0, 5);
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    assert_true(strlen(kit_source_stored(&s->source, "accounts")) > 40000);
+    kit_source_stop(&s->source);
+    put(s, "more", "\"n\":1");
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, all_told(s));
+    assert_int_equal(s->source.count, 6); /* none twice */
+    assert_int_equal(s->source.error_count, 0);
+    kit_source_stop(&s->source);
+    fault(s, "{\"fault\":\"long_seqs\",\"bytes\":70000}");
+    for (size_t i = 0; i < 3; i++) {
+        kit_source_forget(&s->source);
+        kit_source_store(&s->source, "accounts", NULL);
+        s->settings[2] = too_long[i];
+        start(s);
+        KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_STOPPED));
+        assert_int_equal(s->source.last_error.code, PUBSUB_ETOOBIG);
+        assert_non_null(strstr(s->source.last_error.text, "70002 bytes"));
+        assert_int_equal(s->source.count, 0);
+        kit_source_stop(&s->source);
+    }
+    close_scene(s);
+}
+
 static void test_couchdb_stops_where_a_person_has_to_look(void **state)
 {
     static const struct {
@@ -742,6 +812,35 @@ static void test_couchdb_speaks_tls(void **state)
     }
 }
 
+/* The server of tokens has authorities of its own. */
+static void test_couchdb_trusts_its_server_of_tokens(void **state)
+{
+    (void)state;
+    scene *s = open_scene("couchdb3", "auth,tls");
+    char ca[200];
+    char key[160];
+    char iam[192];
+    (void)snprintf(ca, sizeof(ca), "iam_ca=%.150s", kit_broker_need(s->server, "ca"));
+    (void)snprintf(key, sizeof(key), "iam_key=%s", kit_broker_password(s->server, false));
+    (void)snprintf(iam, sizeof(iam), "iam_url=%.150s/identity/token",
+                   kit_broker_need(s->server, "url_tls"));
+    set(s, "auth=iam");
+    set(s, iam);
+    set(s, key);
+    start(s);
+    KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_WAITING));
+    assert_int_equal(s->source.last_error.code, PUBSUB_ETLS);
+    assert_non_null(
+        strstr(s->source.errors, "logging in: the server's certificate is not trusted"));
+    assert_non_null(strstr(s->source.errors, "iam_ca"));
+    kit_source_stop(&s->source);
+    set(s, ca);
+    start(s); /* nobody made the database, so who is let in is told that */
+    KIT_SOURCE_AWAIT(&s->source, is(s, PUBSUB_SOURCE_STOPPED));
+    assert_int_equal(s->source.last_error.code, PUBSUB_ENOTFOUND);
+    close_scene(s);
+}
+
 static void test_couchdb_check_says_what_is_there(void **state)
 {
     static const char *const models[] = {"accounts", "nope", "acc*", NULL};
@@ -798,6 +897,8 @@ int main(void)
         cmocka_unit_test(test_couchdb_loses_nothing_continuous),
         cmocka_unit_test(test_couchdb_survives_a_cut_at_any_byte),
         cmocka_unit_test(test_couchdb_follows_a_database_created_anew),
+        cmocka_unit_test(test_couchdb_notices_that_its_count_went_back),
+        cmocka_unit_test(test_couchdb_goes_on_from_long_sequences),
         cmocka_unit_test(test_couchdb_stops_where_a_person_has_to_look),
         cmocka_unit_test(test_couchdb_passes_16_megabytes),
         cmocka_unit_test(test_couchdb_waits_for_room),
@@ -810,6 +911,7 @@ int main(void)
         cmocka_unit_test(test_couchdb_notices_a_server_that_hangs),
         cmocka_unit_test(test_pouchdb_killed_loses_nothing),
         cmocka_unit_test(test_couchdb_speaks_tls),
+        cmocka_unit_test(test_couchdb_trusts_its_server_of_tokens),
         cmocka_unit_test(test_couchdb_check_says_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

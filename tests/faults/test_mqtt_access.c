@@ -1,37 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 
 #include <stdio.h>
 
 /* Who may connect, and do what: passwords, certificates, permissions. Each refusal names its reason, is
  * final, and comes at once. */
-
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
-
-/* "name=value", in a buffer that the next call but three uses again. */
-static const char *option(const char *name, const char *value)
-{
-    static char texts[4][400];
-    static size_t at;
-    char *out = texts[at++ % 4];
-    assert_true(snprintf(out, sizeof(texts[0]), "%s=%s", name, value) < (int)sizeof(texts[0]));
-    return out;
-}
 
 /* ---- passwords --------------------------------------------------------------------------------- */
 
@@ -47,21 +21,21 @@ static void test_mqtt_access_passwords(void **state)
         char version[64];
         pubsub_error error = PUBSUB_ERROR_INIT;
         (void)snprintf(version, sizeof(version), "mqtt.version=%s", versions[i]);
-        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, version, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&kit_clients, url, version, &error));
         KIT_SAYS(error.text, "not authorized");
         (void)snprintf(options, sizeof(options), "%s user=%s password=wrong", version, user);
-        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&kit_clients, url, options, &error));
         assert_null(strstr(error.text, "wrong"));
         (void)snprintf(options, sizeof(options), "%s user=nobody password=%s", version,
                        kit_broker_password(broker, false));
-        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&kit_clients, url, options, &error));
         (void)snprintf(options, sizeof(options), "%s user=%s", version, user);
-        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&net, url, options, &error));
+        KIT_ERR(PUBSUB_EAUTH, kit_try_connect(&kit_clients, url, options, &error));
         (void)snprintf(options, sizeof(options), "%s user=%s password=%s", version, user,
                        kit_broker_password(broker, false));
-        KIT_OK(kit_try_connect(&net, url, options, &error), &error);
+        KIT_OK(kit_try_connect(&kit_clients, url, options, &error), &error);
     }
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -72,16 +46,7 @@ static kit_peer *limited(kit_broker *broker, const char *version)
     char options[256];
     (void)snprintf(options, sizeof(options), "mqtt.version=%s user=%s password=%s", version,
                    kit_broker_need(broker, "limited_user"), kit_broker_password(broker, true));
-    return kit_peer_new(&net, kit_broker_url(broker), options);
-}
-
-static pubsub_err publish(kit_peer *peer, const char *topic, int qos, pubsub_receipt *receipt,
-                          pubsub_error *error)
-{
-    pubsub_publication publication = kit_publication(topic, "x");
-    publication.qos = (pubsub_qos)qos;
-    return pubsub_client_publish_wait(peer->client, &publication, kit_ms(KIT_PATIENCE), receipt,
-                                      error);
+    return kit_peer_new(&kit_clients, kit_broker_url(broker), options);
 }
 
 static void test_mqtt_access_publish_5(void **state)
@@ -92,13 +57,13 @@ static void test_mqtt_access_publish_5(void **state)
     for (int qos = 1; qos <= 2; qos++) {
         pubsub_error error = PUBSUB_ERROR_INIT;
         pubsub_receipt receipt;
-        KIT_ERR(PUBSUB_EDENIED, publish(peer, "closed/t", qos, &receipt, &error));
+        KIT_ERR(PUBSUB_EDENIED, kit_publish_qos(peer, "closed/t", qos, &receipt, &error));
         assert_int_equal(receipt.outcome, PUBSUB_REJECTED);
         KIT_SAYS(error.text, "not authorized");
-        KIT_OK(publish(peer, "open/t", qos, &receipt, &error), &error);
+        KIT_OK(kit_publish_qos(peer, "open/t", qos, &receipt, &error), &error);
     }
     assert_int_equal(kit_stats(peer).disconnects, 0);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -111,10 +76,10 @@ static void test_mqtt_access_publish_silent(void **state)
     pubsub_error error = PUBSUB_ERROR_INIT;
     pubsub_receipt receipt;
     for (int qos = 0; qos <= 2; qos++) {
-        KIT_OK(publish(peer, "closed/t", qos, &receipt, &error), &error);
+        KIT_OK(kit_publish_qos(peer, "closed/t", qos, &receipt, &error), &error);
     }
-    KIT_OK(publish(limited(broker, "5"), "closed/t", 0, &receipt, &error), &error);
-    kit_net_fini(&net);
+    KIT_OK(kit_publish_qos(limited(broker, "5"), "closed/t", 0, &receipt, &error), &error);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -134,10 +99,10 @@ static void test_mqtt_access_subscribe(void **state)
         }
         kit_sub *open = kit_subscribe(peer, "open/#", NULL);
         kit_publish(peer, "open/t", "x");
-        KIT_AWAIT(&net, kit_count(open) == 1);
+        KIT_AWAIT(&kit_clients, kit_count(open) == 1);
         assert_int_equal(kit_stats(peer).disconnects, 0);
     }
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -157,7 +122,7 @@ static void test_mqtt_access_subscribe_refused(void **state)
     (void)snprintf(line, sizeof(line), "acl_file %s", file);
     const char *const settings[] = {line, NULL};
     kit_broker *denying = kit_broker_start_with("mosquitto", NULL, settings);
-    kit_peer *peer = kit_peer_new(&net, kit_broker_url(denying), "");
+    kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_url(denying), "");
     pubsub_error error = PUBSUB_ERROR_INIT;
     pubsub_err rc = kit_try_subscribe(peer, "refused/t", NULL, NULL, &error);
     if (rc == PUBSUB_OK) {
@@ -168,8 +133,8 @@ static void test_mqtt_access_subscribe_refused(void **state)
     }
     kit_sub *other = kit_subscribe(peer, "other/#", NULL);
     kit_publish(peer, "other/t", "x");
-    KIT_AWAIT(&net, kit_count(other) == 1);
-    kit_net_fini(&net);
+    KIT_AWAIT(&kit_clients, kit_count(other) == 1);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(denying);
     kit_broker_stop(broker);
 }
@@ -182,23 +147,24 @@ static void test_mqtt_access_authority(void **state)
     kit_broker *broker = kit_broker_start("mosquitto", "tls");
     const char *url = kit_broker_need(broker, "url_tls");
     pubsub_error error = PUBSUB_ERROR_INIT;
-    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, "", &error));
-    const char *wrong = option("tls_ca", kit_broker_need(broker, "wrong_ca"));
-    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, wrong, &error));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&kit_clients, url, "", &error));
+    const char *wrong = kit_option("tls_ca", kit_broker_need(broker, "wrong_ca"));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&kit_clients, url, wrong, &error));
     KIT_SAYS(error.text, "nobody trusted has signed it");
-    KIT_OK(kit_try_connect(&net, url, "tls_verify=no", &error), &error);
-    const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_OK(kit_try_connect(&net, url, right, &error), &error);
-    KIT_ERR(PUBSUB_EOPTION, kit_try_connect(&net, url, "tls_ca=/nonexistent/ca.pem", &error));
+    KIT_OK(kit_try_connect(&kit_clients, url, "tls_verify=no", &error), &error);
+    const char *right = kit_option("tls_ca", kit_broker_need(broker, "ca"));
+    KIT_OK(kit_try_connect(&kit_clients, url, right, &error), &error);
+    KIT_ERR(PUBSUB_EOPTION,
+            kit_try_connect(&kit_clients, url, "tls_ca=/nonexistent/ca.pem", &error));
     /* The other way round: TLS to a port without, and none to one with. */
     char crossed[256];
     (void)snprintf(crossed, sizeof(crossed), "mqtts://127.0.0.1:%s",
                    kit_broker_need(broker, "port_plain"));
-    assert_int_not_equal(kit_try_connect(&net, crossed, right, &error), PUBSUB_OK);
+    assert_int_not_equal(kit_try_connect(&kit_clients, crossed, right, &error), PUBSUB_OK);
     (void)snprintf(crossed, sizeof(crossed), "mqtt://127.0.0.1:%s",
                    kit_broker_need(broker, "port_tls"));
-    assert_int_not_equal(kit_try_connect(&net, crossed, "", &error), PUBSUB_OK);
-    kit_net_fini(&net);
+    assert_int_not_equal(kit_try_connect(&kit_clients, crossed, "", &error), PUBSUB_OK);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -207,12 +173,12 @@ static void wrong_certificate(const char *variant, const char *says)
     kit_broker *broker = kit_broker_start("mosquitto", variant);
     const char *url = kit_broker_need(broker, "url_tls");
     pubsub_error error = PUBSUB_ERROR_INIT;
-    const char *right = option("tls_ca", kit_broker_need(broker, "ca"));
-    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&net, url, right, &error));
+    const char *right = kit_option("tls_ca", kit_broker_need(broker, "ca"));
+    KIT_ERR(PUBSUB_ETLS, kit_try_connect(&kit_clients, url, right, &error));
     print_message("%s: %s\n", variant, error.text);
     KIT_SAYS(error.text, says);
-    KIT_OK(kit_try_connect(&net, url, "tls_verify=no", &error), &error);
-    kit_net_fini(&net);
+    KIT_OK(kit_try_connect(&kit_clients, url, "tls_verify=no", &error), &error);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -235,39 +201,37 @@ static void test_mqtt_access_client_certificate(void **state)
     const char *url = kit_broker_need(broker, "url_tls");
     char options[1000];
     pubsub_error error = PUBSUB_ERROR_INIT;
-    const char *none = option("tls_ca", kit_broker_need(broker, "ca"));
+    const char *none = kit_option("tls_ca", kit_broker_need(broker, "ca"));
     /* With TLS 1.3 it says so after the handshake, and the reset that follows may be faster. */
-    pubsub_err rc = kit_try_connect(&net, url, none, &error);
+    pubsub_err rc = kit_try_connect(&kit_clients, url, none, &error);
     assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("none: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "wrong_cert"),
                    kit_broker_need(broker, "wrong_key"));
-    rc = kit_try_connect(&net, url, options, &error);
+    rc = kit_try_connect(&kit_clients, url, options, &error);
     assert_true(rc == PUBSUB_ETLS || rc == PUBSUB_ECONNECT);
     print_message("wrong: %s\n", error.text);
     (void)snprintf(options, sizeof(options), "tls_ca=%s tls_cert=%s tls_key=%s",
                    kit_broker_need(broker, "ca"), kit_broker_need(broker, "cert"),
                    kit_broker_need(broker, "key"));
-    KIT_OK(kit_try_connect(&net, url, options, &error), &error);
-    kit_net_fini(&net);
+    KIT_OK(kit_try_connect(&kit_clients, url, options, &error), &error);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
-
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_mqtt_access_passwords),
-        CASE(test_mqtt_access_publish_5),
-        CASE(test_mqtt_access_publish_silent),
-        CASE(test_mqtt_access_subscribe),
-        CASE(test_mqtt_access_subscribe_refused),
-        CASE(test_mqtt_access_authority),
-        CASE(test_mqtt_access_expired),
-        CASE(test_mqtt_access_another_host),
-        CASE(test_mqtt_access_client_certificate),
+        KIT_CLIENTS_CASE(test_mqtt_access_passwords),
+        KIT_CLIENTS_CASE(test_mqtt_access_publish_5),
+        KIT_CLIENTS_CASE(test_mqtt_access_publish_silent),
+        KIT_CLIENTS_CASE(test_mqtt_access_subscribe),
+        KIT_CLIENTS_CASE(test_mqtt_access_subscribe_refused),
+        KIT_CLIENTS_CASE(test_mqtt_access_authority),
+        KIT_CLIENTS_CASE(test_mqtt_access_expired),
+        KIT_CLIENTS_CASE(test_mqtt_access_another_host),
+        KIT_CLIENTS_CASE(test_mqtt_access_client_certificate),
     };
     return cmocka_run_group_tests_name("mqtt_access", tests, NULL, NULL);
 }

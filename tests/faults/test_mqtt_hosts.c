@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 #include "support/proxy.h"
 
 #include <signal.h>
@@ -12,22 +12,6 @@
 
 #define SOON "reconnect_min=10ms reconnect_max=50ms "
 
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
-
 static uint16_t broker_port(void)
 {
     return kit_url_port(kit_broker_shared("mosquitto"));
@@ -38,14 +22,13 @@ static kit_peer *with_two(uint16_t a, uint16_t b, const char *options)
 {
     char url[100];
     (void)snprintf(url, sizeof(url), "mqtt://127.0.0.1:%u,127.0.0.1:%u", (unsigned)a, (unsigned)b);
-    return kit_peer_new(&net, url, options);
+    return kit_peer_new(&kit_clients, url, options);
 }
 
 static pubsub_err connect_ms(kit_peer *peer, int64_t *ms, pubsub_error *error)
 {
     uint64_t start = kit_now();
-    pubsub_err rc = pubsub_client_connect(peer->client, error);
-    rc = rc == PUBSUB_OK ? pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), error) : rc;
+    pubsub_err rc = pubsub_client_ready(peer->client, kit_ms(KIT_PATIENCE), error);
     *ms = (int64_t)((kit_now() - start) / 1000000);
     return rc;
 }
@@ -67,7 +50,7 @@ static void test_mqtt_hosts_first_is_dead(void **state)
         int64_t ms = 0;
         KIT_OK(connect_ms(peer, &ms, &error), &error);
         (void)kit_store_text(peer, "hosts/t", "x");
-        kit_net_fini(&net);
+        kit_net_fini(&kit_clients);
         kit_proxy_stop(proxy);
     }
 }
@@ -84,10 +67,10 @@ static void test_mqtt_hosts_first_is_lost(void **state)
         assert_int_equal(kit_proxy_open(proxy), 1);
         kit_proxy_door(proxy, doors[i]);
         kit_proxy_cut(proxy);
-        KIT_AWAIT(&net, kit_stats(peer).connects == 2);
+        KIT_AWAIT(&kit_clients, kit_stats(peer).connects == 2);
         (void)kit_store_text(peer, "hosts/lost", "x");
-        KIT_AWAIT(&net, kit_count_of(sub, "x") >= 1);
-        kit_net_fini(&net);
+        KIT_AWAIT(&kit_clients, kit_count_of(sub, "x") >= 1);
+        kit_net_fini(&kit_clients);
         kit_proxy_stop(proxy);
     }
 }
@@ -99,18 +82,19 @@ static void test_mqtt_hosts_black_hole(void **state)
     kit_proxy_door(proxy, KIT_DOOR_MUTE);
     char url[100];
     kit_proxy_url(proxy, kit_broker_shared("mosquitto"), url, sizeof(url));
-    kit_peer *peer = kit_peer_new(&net, url, "connect_timeout=600ms");
+    kit_peer *peer = kit_peer_new(&kit_clients, url, "connect_timeout=600ms");
     pubsub_error error = PUBSUB_ERROR_INIT;
     int64_t ms = 0;
     KIT_ERR(PUBSUB_ECONNECT, connect_ms(peer, &ms, &error));
     assert_true(ms >= 500 && ms < kit_ms(2500));
     /* Found again when it answers. */
-    kit_peer *stubborn = kit_peer_new(&net, url, SOON "connect_timeout=600ms connect_retry=yes");
+    kit_peer *stubborn =
+        kit_peer_new(&kit_clients, url, SOON "connect_timeout=600ms connect_retry=yes");
     KIT_OK(pubsub_client_connect(stubborn->client, &error), &error);
-    KIT_AWAIT(&net, kit_proxy_accepted(proxy) >= 3);
+    KIT_AWAIT(&kit_clients, kit_proxy_accepted(proxy) >= 3);
     kit_proxy_door(proxy, KIT_DOOR_OPEN);
-    KIT_AWAIT(&net, is_connected(stubborn));
-    kit_net_fini(&net);
+    KIT_AWAIT(&kit_clients, is_connected(stubborn));
+    kit_net_fini(&kit_clients);
     kit_proxy_stop(proxy);
 }
 
@@ -151,7 +135,7 @@ static void test_mqtt_hosts_nonsense(void **state)
         kit_proxy_filter(proxy, KIT_TO_CLIENT, &filter);
         char url[100];
         kit_proxy_url(proxy, kit_broker_shared("mosquitto"), url, sizeof(url));
-        kit_peer *peer = kit_peer_new(&net, url, "connect_timeout=500ms mqtt.version=5");
+        kit_peer *peer = kit_peer_new(&kit_clients, url, "connect_timeout=500ms mqtt.version=5");
         pubsub_error error = PUBSUB_ERROR_INIT;
         int64_t ms = 0;
         pubsub_err rc = connect_ms(peer, &ms, &error);
@@ -162,7 +146,7 @@ static void test_mqtt_hosts_nonsense(void **state)
             assert_int_not_equal(rc, PUBSUB_OK);
             assert_true(error.text[0] != '\0');
         }
-        kit_net_fini(&net);
+        kit_net_fini(&kit_clients);
         kit_proxy_stop(proxy);
     }
 }
@@ -192,21 +176,21 @@ static void test_mqtt_hosts_keeps_version(void **state)
     kit_proxy_filter(proxy, KIT_TO_BROKER, &filter);
     char url[100];
     kit_proxy_url(proxy, kit_broker_shared("mosquitto"), url, sizeof(url));
-    kit_peer *peer = kit_peer_new(&net, url, SOON);
+    kit_peer *peer = kit_peer_new(&kit_clients, url, SOON);
     kit_sub *sub = kit_subscribe(peer, "hosts/version", "group=g");
     for (uint64_t i = 1; i <= 3; i++) {
         atomic_store(&times, 1);
         kit_proxy_cut(proxy);
-        KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == i + 1);
+        KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == i + 1);
     }
     pubsub_publication publication = kit_publication("hosts/version", "x");
     pubsub_header header = {pubsub_bytes_of("n"), pubsub_bytes_of("v")};
     publication.headers = &header;
     publication.header_count = 1;
     (void)kit_store(peer, &publication);
-    KIT_AWAIT(&net, kit_count(sub) >= 1);
+    KIT_AWAIT(&kit_clients, kit_count(sub) >= 1);
     assert_int_equal(kit_events_of(peer, PUBSUB_EVENT_REFUSED), 0);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_proxy_stop(proxy);
 }
 
@@ -223,24 +207,24 @@ static void test_mqtt_hosts_forgets_filters(void **state)
     kit_proxy_filter(proxy, KIT_TO_CLIENT, &filter);
     char url[100];
     kit_proxy_url(proxy, kit_broker_shared("mosquitto"), url, sizeof(url));
-    kit_peer *peer = kit_peer_new(&net, url, SOON);
-    kit_peer *sender = kit_peer_new(&net, kit_broker_shared("mosquitto"), "");
+    kit_peer *peer = kit_peer_new(&kit_clients, url, SOON);
+    kit_peer *sender = kit_peer_new(&kit_clients, kit_broker_shared("mosquitto"), "");
     kit_sub *kept = kit_subscribe(peer, "hosts/kept", NULL);
     kit_sub *gone = kit_subscribe(peer, "hosts/gone", NULL);
     kit_proxy_door(proxy, KIT_DOOR_CLOSED);
     kit_proxy_cut(proxy);
-    KIT_AWAIT(&net, !is_connected(peer));
+    KIT_AWAIT(&kit_clients, !is_connected(peer));
     KIT_OK(pubsub_subscription_unsubscribe(gone->handle, 0, NULL), NULL);
     (void)kit_store_text(sender, "hosts/kept", "held");
     kit_proxy_door(proxy, KIT_DOOR_OPEN);
-    KIT_AWAIT(&net, kit_count_of(kept, "held") == 1); /* the session came back */
-    KIT_AWAIT(&net, atomic_load(&tap.seen[11]) == 1); /* UNSUBACK */
+    KIT_AWAIT(&kit_clients, kit_count_of(kept, "held") == 1); /* the session came back */
+    KIT_AWAIT(&kit_clients, atomic_load(&tap.seen[11]) == 1); /* UNSUBACK */
     unsigned seen = atomic_load(&tap.seen[3]);
     (void)kit_store_text(sender, "hosts/gone", "x");
     (void)kit_store_text(sender, "hosts/kept", "fence");
-    KIT_AWAIT(&net, kit_count_of(kept, "fence") == 1);
+    KIT_AWAIT(&kit_clients, kit_count_of(kept, "fence") == 1);
     assert_int_equal(atomic_load(&tap.seen[3]), seen + 1);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_proxy_stop(proxy);
 }
 
@@ -249,7 +233,8 @@ static void test_mqtt_hosts_forgets_filters(void **state)
 static void test_mqtt_hosts_fork(void **state)
 {
     (void)state;
-    kit_peer *peer = kit_peer_new(&net, kit_broker_shared("mosquitto"), "mqtt.keep_alive=1s");
+    kit_peer *peer =
+        kit_peer_new(&kit_clients, kit_broker_shared("mosquitto"), "mqtt.keep_alive=1s");
     kit_sub *sub = kit_subscribe(peer, "hosts/fork", NULL);
     (void)kit_store_text(peer, "hosts/fork", "before");
     for (int i = 0; i < 5; i++) {
@@ -267,7 +252,7 @@ static void test_mqtt_hosts_fork(void **state)
         assert_int_equal(status, 0);
     }
     (void)kit_store_text(peer, "hosts/fork", "after");
-    KIT_AWAIT(&net, kit_count_of(sub, "after") == 1);
+    KIT_AWAIT(&kit_clients, kit_count_of(sub, "after") == 1);
     assert_int_equal(kit_count_of(sub, "child"), 0);
     assert_int_equal(kit_stats(peer).disconnects, 0);
 }
@@ -291,7 +276,7 @@ static void test_mqtt_hosts_sigpipe(void **state)
     kit_proxy *proxy = kit_proxy_start(broker_port());
     char url[100];
     kit_proxy_url(proxy, kit_broker_shared("mosquitto"), url, sizeof(url));
-    kit_peer *peer = kit_peer_new(&net, url, SOON);
+    kit_peer *peer = kit_peer_new(&kit_clients, url, SOON);
     (void)kit_store_text(peer, "hosts/pipe", "x");
     for (int round = 0; round < 5; round++) {
         kit_proxy_cut(proxy);
@@ -300,7 +285,7 @@ static void test_mqtt_hosts_sigpipe(void **state)
         }
         kit_flush(peer);
     }
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     assert_int_equal(sigaction(SIGPIPE, NULL, &now), 0);
     assert_true(now.sa_handler == on_pipe);
     assert_int_equal(pipes, 0);
@@ -308,15 +293,17 @@ static void test_mqtt_hosts_sigpipe(void **state)
     kit_proxy_stop(proxy);
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_mqtt_hosts_first_is_dead), CASE(test_mqtt_hosts_first_is_lost),
-        CASE(test_mqtt_hosts_black_hole),    CASE(test_mqtt_hosts_nonsense),
-        CASE(test_mqtt_hosts_keeps_version), CASE(test_mqtt_hosts_forgets_filters),
-        CASE(test_mqtt_hosts_fork),          CASE(test_mqtt_hosts_sigpipe),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_first_is_dead),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_first_is_lost),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_black_hole),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_nonsense),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_keeps_version),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_forgets_filters),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_fork),
+        KIT_CLIENTS_CASE(test_mqtt_hosts_sigpipe),
     };
     return cmocka_run_group_tests_name("mqtt_hosts", tests, NULL, NULL);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 #include "support/proxy.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* What brokers do not take, windows that are small, and handlers that are slow. */
@@ -17,56 +16,26 @@ enum { FACTOR = 30 }; /* freed memory is kept, and every byte has a shadow */
 enum { FACTOR = 3 };
 #endif
 
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
-
-static pubsub_err publish(kit_peer *peer, const char *topic, size_t size, pubsub_receipt *receipt,
-                          pubsub_error *error)
-{
-    char *payload = calloc(1, size);
-    assert_non_null(payload);
-    pubsub_publication publication = PUBSUB_PUBLICATION_INIT;
-    publication.topic = pubsub_bytes_of(topic);
-    publication.payload = (pubsub_bytes){payload, size};
-    pubsub_err rc =
-        pubsub_client_publish_wait(peer->client, &publication, kit_ms(30000), receipt, error);
-    free(payload);
-    return rc;
-}
-
 /* Version 5 tells its limit: nothing too big is sent. */
 static void test_mqtt_limits_too_big_5(void **state)
 {
     (void)state;
     static const char *const settings[] = {"max_packet_size 2000", NULL};
     kit_broker *broker = kit_broker_start_with("mosquitto", NULL, settings);
-    kit_peer *peer = kit_peer_new(&net, kit_broker_url(broker), "mqtt.version=5");
+    kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_url(broker), "mqtt.version=5");
     pubsub_error error = PUBSUB_ERROR_INIT;
     pubsub_receipt receipt;
     kit_sub *sub = kit_subscribe(peer, "t", NULL);
     /* One that waits from before the limit is known, and one after. */
-    KIT_ERR(PUBSUB_ETOOBIG, publish(peer, "t", 3000, &receipt, &error));
+    KIT_ERR(PUBSUB_ETOOBIG, kit_publish_zeros(peer, "t", 3000, &receipt, &error));
     KIT_SAYS(error.text, "2000");
-    KIT_OK(publish(peer, "t", 1900, &receipt, &error), &error);
-    KIT_AWAIT(&net, kit_count(sub) == 1);
-    kit_peer *early = kit_peer_new(&net, kit_broker_url(broker), "mqtt.version=5");
-    KIT_ERR(PUBSUB_ETOOBIG, publish(early, "t", 3000, &receipt, &error));
+    KIT_OK(kit_publish_zeros(peer, "t", 1900, &receipt, &error), &error);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 1);
+    kit_peer *early = kit_peer_new(&kit_clients, kit_broker_url(broker), "mqtt.version=5");
+    KIT_ERR(PUBSUB_ETOOBIG, kit_publish_zeros(early, "t", 3000, &receipt, &error));
     assert_int_equal(receipt.outcome, PUBSUB_REJECTED);
     assert_int_equal(kit_stats(peer).disconnects + kit_stats(early).disconnects, 0);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -77,8 +46,8 @@ static void test_mqtt_limits_too_big_silent(void **state)
     (void)state;
     static const char *const settings[] = {"max_packet_size 2000", NULL};
     kit_broker *broker = kit_broker_start_with("mosquitto", NULL, settings);
-    kit_peer *peer =
-        kit_peer_new(&net, kit_broker_url(broker), SOON "mqtt.version=3.1.1 client_id=poisoner");
+    kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_url(broker),
+                                  SOON "mqtt.version=3.1.1 client_id=poisoner");
     static char big[3000];
     pubsub_publication poison = PUBSUB_PUBLICATION_INIT;
     poison.topic = pubsub_bytes_of("t");
@@ -90,7 +59,7 @@ static void test_mqtt_limits_too_big_silent(void **state)
     for (int i = 0; i < 20; i++) {
         kit_publish(peer, "t", "after");
     }
-    KIT_AWAIT(&net, kit_list_count(&peer->reports) == 41);
+    KIT_AWAIT(&kit_clients, kit_list_count(&peer->reports) == 41);
     size_t accepted = 0;
     for (size_t i = 0; i < 41; i++) {
         const kit_report *report = kit_list_at(&peer->reports, i);
@@ -101,8 +70,8 @@ static void test_mqtt_limits_too_big_silent(void **state)
         }
     }
     assert_int_equal(accepted, 40);
-    KIT_AWAIT(&net, pubsub_client_state(peer->client) == PUBSUB_STATE_CONNECTED);
-    kit_net_fini(&net);
+    KIT_AWAIT(&kit_clients, pubsub_client_state(peer->client) == PUBSUB_STATE_CONNECTED);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -111,7 +80,7 @@ static void window(const char *line, size_t count, int qos, int64_t within)
 {
     const char *const settings[] = {line, NULL};
     kit_broker *broker = kit_broker_start_with("mosquitto", NULL, settings);
-    kit_peer *peer = kit_peer_new(&net, kit_broker_url(broker), "mqtt.version=5");
+    kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_url(broker), "mqtt.version=5");
     kit_sub *sub = kit_subscribe(peer, "t", "qos=2");
     uint64_t start = kit_now();
     for (size_t i = 0; i < count; i++) {
@@ -119,12 +88,12 @@ static void window(const char *line, size_t count, int qos, int64_t within)
         publication.qos = (pubsub_qos)qos;
         kit_send(peer, &publication);
     }
-    KIT_AWAIT(&net, kit_list_count(&peer->reports) == count);
-    KIT_AWAIT(&net, kit_count(sub) == count);
+    KIT_AWAIT(&kit_clients, kit_list_count(&peer->reports) == count);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == count);
     int64_t ms = (int64_t)((kit_now() - start) / 1000000);
     print_message("%s, qos %d: %zu messages in %lld ms\n", line, qos, count, (long long)ms);
     assert_true(ms < kit_ms(within));
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -155,8 +124,8 @@ static void test_mqtt_limits_slow_subscriber(void **state)
     (void)state;
     enum { COUNT = 4000, SIZE = 4096 };
     static char payload[SIZE];
-    kit_peer *slow = kit_peer_new(&net, kit_broker_shared("mosquitto"), "");
-    kit_peer *sender = kit_peer_new(&net, kit_broker_shared("mosquitto"), "");
+    kit_peer *slow = kit_peer_new(&kit_clients, kit_broker_shared("mosquitto"), "");
+    kit_peer *sender = kit_peer_new(&kit_clients, kit_broker_shared("mosquitto"), "");
     kit_sub *patient =
         kit_subscribe(slow, "limits/slow", "prefetch=10 prefetch_bytes=64k mqtt.backlog=64M");
     kit_sub *poor =
@@ -169,18 +138,18 @@ static void test_mqtt_limits_slow_subscriber(void **state)
         publication.payload = (pubsub_bytes){payload, SIZE};
         kit_send(sender, &publication);
     }
-    KIT_AWAIT(&net, kit_list_count(&sender->reports) == COUNT);
-    KIT_AWAIT(&net, kit_stats(slow).gaps == 1);
+    KIT_AWAIT(&kit_clients, kit_list_count(&sender->reports) == COUNT);
+    KIT_AWAIT(&kit_clients, kit_stats(slow).gaps == 1);
     assert_true(resident() - before < (size_t)FACTOR * COUNT * SIZE + ((size_t)32 << 20));
     slow->unpolled = false;
-    KIT_AWAIT(&net, kit_count(patient) == COUNT);
-    KIT_AWAIT(&net, kit_count(poor) > 200);
+    KIT_AWAIT(&kit_clients, kit_count(patient) == COUNT);
+    KIT_AWAIT(&kit_clients, kit_count(poor) > 200);
     assert_true(kit_count(poor) < COUNT / 2);
     assert_int_equal(kit_stats(slow).gaps, 1);
     /* The episode is over: what comes now arrives, and a second one is told again. */
     size_t had = kit_count(poor);
     (void)kit_store_text(sender, "limits/slow", "fine");
-    KIT_AWAIT(&net, kit_count_of(poor, "fine") == 1);
+    KIT_AWAIT(&kit_clients, kit_count_of(poor, "fine") == 1);
     assert_int_equal(kit_count(poor), had + 1);
     slow->unpolled = true;
     for (int i = 0; i < COUNT / 2; i++) {
@@ -189,9 +158,9 @@ static void test_mqtt_limits_slow_subscriber(void **state)
         publication.payload = (pubsub_bytes){payload, SIZE};
         kit_send(sender, &publication);
     }
-    KIT_AWAIT(&net, kit_stats(slow).gaps == 2);
+    KIT_AWAIT(&kit_clients, kit_stats(slow).gaps == 2);
     slow->unpolled = false;
-    KIT_AWAIT(&net, kit_count(patient) == COUNT + 1 + COUNT / 2);
+    KIT_AWAIT(&kit_clients, kit_count(patient) == COUNT + 1 + COUNT / 2);
 }
 
 static int block(kit_sub *sub, kit_message *copy, pubsub_message *message)
@@ -213,11 +182,11 @@ static void test_mqtt_limits_one_blocks(void **state)
     kit_net others;
     atomic_bool enough;
     atomic_init(&enough, false);
-    kit_net_fini(&net);
-    kit_net_init(&net, KIT_DISPATCH);
+    kit_net_fini(&kit_clients);
+    kit_net_init(&kit_clients, KIT_DISPATCH);
     kit_net_init(&others, KIT_THREAD);
     const char *url = kit_broker_shared("mosquitto");
-    kit_peer *blocked = kit_peer_new(&net, url, "mqtt.keep_alive=1s");
+    kit_peer *blocked = kit_peer_new(&kit_clients, url, "mqtt.keep_alive=1s");
     kit_sub *stuck = kit_subscribe_with(blocked, "limits/block", NULL, block, &enough);
     kit_peer *peers[CLIENTS];
     kit_sub *subs[CLIENTS];
@@ -237,19 +206,19 @@ static void test_mqtt_limits_one_blocks(void **state)
     print_message("20 clients, 400 messages: %lld ms while one handler blocks\n",
                   (long long)((kit_now() - start) / 1000000));
     assert_int_equal(atomic_load(&stuck->running), 1);
-    KIT_AWAIT(&net, kit_count(stuck) == 1); /* two seconds are longer than its keep-alive */
+    KIT_AWAIT(&kit_clients, kit_count(stuck) == 1); /* two seconds are longer than its keep-alive */
     assert_int_equal(kit_stats(blocked).disconnects, 0);
     kit_net_fini(&others);
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_mqtt_limits_too_big_5),  CASE(test_mqtt_limits_too_big_silent),
-        CASE(test_mqtt_limits_window),     CASE(test_mqtt_limits_slow_subscriber),
-        CASE(test_mqtt_limits_one_blocks),
+        KIT_CLIENTS_CASE(test_mqtt_limits_too_big_5),
+        KIT_CLIENTS_CASE(test_mqtt_limits_too_big_silent),
+        KIT_CLIENTS_CASE(test_mqtt_limits_window),
+        KIT_CLIENTS_CASE(test_mqtt_limits_slow_subscriber),
+        KIT_CLIENTS_CASE(test_mqtt_limits_one_blocks),
     };
     return cmocka_run_group_tests_name("mqtt_limits", tests, NULL, NULL);
 }

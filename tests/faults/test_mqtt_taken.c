@@ -1,35 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 
 #include <stdio.h>
 
 /* One name, two holders: one of them has it, the other is told and stays away. This broker does not say
  * who was taken over, so that it takes some rounds. */
 
-static kit_net net;
 static const char *const versions[] = {"mqtt.version=5", "mqtt.version=3.1.1"};
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
 
 static kit_peer *named(const char *name, const char *options)
 {
     char all[256];
     (void)snprintf(all, sizeof(all), "%s client_id=%s reconnect_min=10ms reconnect_max=50ms",
                    options, name);
-    return kit_peer_new(&net, kit_broker_shared("mosquitto"), all);
+    return kit_peer_new(&kit_clients, kit_broker_shared("mosquitto"), all);
 }
 
 static bool is_over(kit_peer *peer)
@@ -57,7 +42,7 @@ static void rest(kit_peer *winner)
     uint64_t connects = kit_stats(winner).connects;
     kit_deadline until = kit_in(300);
     while (!kit_over(until)) {
-        kit_turn(&net);
+        kit_turn(&kit_clients);
     }
     assert_int_equal(kit_stats(winner).connects, connects);
     assert_int_equal(pubsub_client_state(winner->client), PUBSUB_STATE_CONNECTED);
@@ -75,12 +60,12 @@ static void test_mqtt_taken_client_id(void **state)
         KIT_OK(pubsub_client_ready(first->client, kit_ms(KIT_PATIENCE), &error), &error);
         kit_peer *second = named(name, versions[i]);
         KIT_OK(pubsub_client_connect(second->client, &error), &error);
-        KIT_AWAIT(&net, is_over(first) || is_over(second));
+        KIT_AWAIT(&kit_clients, is_over(first) || is_over(second));
         kit_peer *loser = is_over(first) ? first : second;
         kit_peer *winner = loser == first ? second : first;
-        KIT_AWAIT(&net, end_of(loser) != PUBSUB_OK);
+        KIT_AWAIT(&kit_clients, end_of(loser) != PUBSUB_OK);
         assert_int_equal(end_of(loser), PUBSUB_ETAKEN);
-        KIT_AWAIT(&net, pubsub_client_state(winner->client) == PUBSUB_STATE_CONNECTED);
+        KIT_AWAIT(&kit_clients, pubsub_client_state(winner->client) == PUBSUB_STATE_CONNECTED);
         rest(winner);
         (void)kit_store_text(winner, "taken/t", "x");
     }
@@ -94,14 +79,14 @@ static void test_mqtt_taken_while_publishing(void **state)
     for (int i = 0; i < 2000; i++) {
         kit_publish(first, "taken/busy", "x");
     }
-    KIT_AWAIT(&net, kit_list_count(&first->reports) > 50);
+    KIT_AWAIT(&kit_clients, kit_list_count(&first->reports) > 50);
     kit_peer *second = named("taken-busy", versions[0]);
     pubsub_error error = PUBSUB_ERROR_INIT;
     KIT_OK(pubsub_client_connect(second->client, &error), &error);
-    KIT_AWAIT(&net, is_over(first) || is_over(second));
-    KIT_AWAIT(&net, kit_list_count(&first->reports) == 2000);
+    KIT_AWAIT(&kit_clients, is_over(first) || is_over(second));
+    KIT_AWAIT(&kit_clients, kit_list_count(&first->reports) == 2000);
     kit_peer *winner = is_over(first) ? second : first;
-    KIT_AWAIT(&net, pubsub_client_state(winner->client) == PUBSUB_STATE_CONNECTED);
+    KIT_AWAIT(&kit_clients, pubsub_client_state(winner->client) == PUBSUB_STATE_CONNECTED);
     rest(winner);
     assert_int_equal(kit_list_count(&first->reports), 2000);
 }
@@ -119,25 +104,25 @@ static void test_mqtt_taken_durable_name(void **state)
         kit_peer *peers[2];
         kit_sub *subs[2];
         for (size_t k = 0; k < 2; k++) {
-            peers[k] = kit_peer_new(&net, kit_broker_shared("mosquitto"), made);
+            peers[k] = kit_peer_new(&kit_clients, kit_broker_shared("mosquitto"), made);
             subs[k] = kit_subscribe(peers[k], topic, options);
         }
-        KIT_AWAIT(&net, kit_events_of(peers[0], PUBSUB_EVENT_REFUSED) +
-                                kit_events_of(peers[1], PUBSUB_EVENT_REFUSED) ==
-                            1);
+        KIT_AWAIT(&kit_clients, kit_events_of(peers[0], PUBSUB_EVENT_REFUSED) +
+                                        kit_events_of(peers[1], PUBSUB_EVENT_REFUSED) ==
+                                    1);
         size_t loser = kit_events_of(peers[0], PUBSUB_EVENT_REFUSED) == 1 ? 0 : 1;
         const kit_event *event = kit_event_find(peers[loser], PUBSUB_EVENT_REFUSED, 0);
         assert_non_null(event);
         assert_int_equal(event != NULL ? event->error.code : PUBSUB_OK, PUBSUB_ETAKEN);
         /* Only that subscription is gone, not its client; the other one has the messages. */
         (void)kit_store_text(peers[loser], topic, "x");
-        KIT_AWAIT(&net, kit_count(subs[1 - loser]) == 1);
+        KIT_AWAIT(&kit_clients, kit_count(subs[1 - loser]) == 1);
         assert_int_equal(kit_count(subs[loser]), 0);
         /* And it may be asked for again, which takes it back. */
         kit_sub *again = kit_subscribe(peers[loser], topic, options);
         (void)kit_store_text(peers[loser], topic, "y");
-        KIT_AWAIT(&net, kit_count_of(again, "y") + kit_count_of(subs[1 - loser], "y") >= 1);
-        kit_net_fini(&net);
+        KIT_AWAIT(&kit_clients, kit_count_of(again, "y") + kit_count_of(subs[1 - loser], "y") >= 1);
+        kit_net_fini(&kit_clients);
     }
 }
 
@@ -153,18 +138,16 @@ static void test_mqtt_taken_by_oneself(void **state)
     KIT_ERR(PUBSUB_EBUSY,
             kit_try_subscribe(peer, "taken/other", "durable=taken-self", NULL, &error));
     (void)kit_store_text(peer, "taken/self", "x");
-    KIT_AWAIT(&net, kit_count(sub) == 1);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 1);
 }
-
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_mqtt_taken_client_id),
-        CASE(test_mqtt_taken_while_publishing),
-        CASE(test_mqtt_taken_durable_name),
-        CASE(test_mqtt_taken_by_oneself),
+        KIT_CLIENTS_CASE(test_mqtt_taken_client_id),
+        KIT_CLIENTS_CASE(test_mqtt_taken_while_publishing),
+        KIT_CLIENTS_CASE(test_mqtt_taken_durable_name),
+        KIT_CLIENTS_CASE(test_mqtt_taken_by_oneself),
     };
     return cmocka_run_group_tests_name("mqtt_taken", tests, NULL, NULL);
 }

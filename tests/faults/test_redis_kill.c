@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 #include "support/proxy.h"
 #include "support/tempdir.h"
 
@@ -12,22 +12,6 @@
  * connection of one who sends what they do not take. */
 
 #define SOON "reconnect_min=10ms reconnect_max=200ms "
-
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
 
 /* ---- killed under load --------------------------------------------------------------------------- */
 
@@ -82,7 +66,7 @@ static void publish_all(kit_broker *broker, kit_peer *publisher, size_t total)
                                               kit_ms(6 * KIT_PATIENCE), &error);
         kit_deadline told = kit_in(500);
         while (rc != PUBSUB_OK && !kit_over(told)) {
-            kit_turn(&net);
+            kit_turn(&kit_clients);
         }
         for (size_t n = 0; rc != PUBSUB_OK && n < kit_list_count(&publisher->events); n++) {
             const kit_event *event = kit_list_at(&publisher->events, n);
@@ -108,12 +92,12 @@ static void test_redis_kill_streams_lose_nothing(void **state)
     tally all = {.total = getenv("PUBSUB_TEST_LONG") != NULL ? 200000 : 20000};
     all.seen = calloc(all.total, 1);
     assert_non_null(all.seen);
-    kit_net_fini(&net);
-    kit_net_init(&net, KIT_DISPATCH);
+    kit_net_fini(&kit_clients);
+    kit_net_init(&kit_clients, KIT_DISPATCH);
     kit_broker *broker = kit_broker_start("redis", "generous,aof-always");
     const char *url = kit_broker_need(broker, "url_streams");
-    kit_peer *publisher = kit_peer_new(&net, url, SOON);
-    kit_peer *peer = kit_peer_plain(&net, url, SOON);
+    kit_peer *publisher = kit_peer_new(&kit_clients, url, SOON);
+    kit_peer *peer = kit_peer_plain(&kit_clients, url, SOON);
     (void)subscribe_counting(peer, "durable=d", &all);
     /* The first connect is not tried again, so it has to be over before anybody is killed. */
     (void)kit_store_text(publisher, "killed/ready", "x");
@@ -122,14 +106,14 @@ static void test_redis_kill_streams_lose_nothing(void **state)
     assert_true(kit_stats(publisher).disconnects >= 1);
     kit_deadline until = kit_in(6 * KIT_PATIENCE);
     while (atomic_load(&all.different) < all.total && !kit_over(until)) {
-        kit_turn(&net);
+        kit_turn(&kit_clients);
     }
     print_message("             %zu of %zu confirmed messages, %zu came again, %llu sent again\n",
                   atomic_load(&all.different), all.total, atomic_load(&all.again),
                   (unsigned long long)kit_stats(publisher).resent);
     assert_int_equal(atomic_load(&all.different), all.total);
     assert_int_equal(atomic_load(&all.foreign), 0);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
     free(all.seen);
 }
@@ -157,8 +141,8 @@ static void test_redis_kill_slow_reader_is_thrown_out(void **state)
     kit_broker *broker = kit_broker_start_with("redis", "aof-off", settings);
     kit_proxy *proxy = kit_proxy_start(kit_url_port(kit_broker_url(broker)));
     kit_proxy_url(proxy, kit_broker_url(broker), url, sizeof(url));
-    kit_peer *publisher = kit_peer_new(&net, kit_broker_url(broker), NULL);
-    kit_peer *peer = kit_peer_new(&net, url, SOON);
+    kit_peer *publisher = kit_peer_new(&kit_clients, kit_broker_url(broker), NULL);
+    kit_peer *peer = kit_peer_new(&kit_clients, url, SOON);
     kit_sub *sub = kit_subscribe(peer, "slow/t", NULL);
     memset(text, 'x', SIZE);
     kit_proxy_stall(proxy, KIT_TO_CLIENT, true);
@@ -168,16 +152,16 @@ static void test_redis_kill_slow_reader_is_thrown_out(void **state)
             kit_publish(publisher, "slow/t", text);
         }
         kit_flush(publisher);
-        KIT_AWAIT(&net, kit_list_count(&publisher->reports) == sent);
+        KIT_AWAIT(&kit_clients, kit_list_count(&publisher->reports) == sent);
     }
     assert_true(unheard(publisher) > 0);
     kit_proxy_stall(proxy, KIT_TO_CLIENT, false);
-    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_GAP) >= 1);
+    KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_GAP) >= 1);
     KIT_SAYS(kit_event_find(peer, PUBSUB_EVENT_GAP, 0)->gap_reason, "reconnected");
     assert_true(kit_count(sub) < sent);
     kit_publish(publisher, "slow/t", "after");
-    KIT_AWAIT(&net, kit_find(sub, "after") != NULL);
-    kit_net_fini(&net);
+    KIT_AWAIT(&kit_clients, kit_find(sub, "after") != NULL);
+    kit_net_fini(&kit_clients);
     kit_proxy_stop(proxy);
     kit_broker_stop(broker);
 }
@@ -202,17 +186,17 @@ static void test_redis_kill_unix_socket(void **state)
     static const char *const schemes[] = {"redis", "redis+streams"};
     for (size_t i = 0; i < 2; i++) {
         (void)snprintf(url, sizeof(url), "%s://%s/2", schemes[i], encoded);
-        kit_peer *peer = kit_peer_new(&net, url, SOON);
+        kit_peer *peer = kit_peer_new(&kit_clients, url, SOON);
         kit_sub *sub = kit_subscribe(peer, "unix/t", NULL);
         (void)kit_store_text(peer, "unix/t", "x");
-        KIT_AWAIT(&net, kit_count(sub) == 1);
+        KIT_AWAIT(&kit_clients, kit_count(sub) == 1);
         kit_broker_kill(broker);
         kit_broker_restart(broker);
-        KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
+        KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
         (void)kit_store_text(peer, "unix/t", "y");
-        KIT_AWAIT(&net, kit_find(sub, "y") != NULL);
+        KIT_AWAIT(&kit_clients, kit_find(sub, "y") != NULL);
     }
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
     kit_dir_remove(dir);
 }
@@ -229,16 +213,16 @@ static void test_redis_kill_first_of_two(void **state)
         (void)snprintf(url, sizeof(url), "%s://127.0.0.1:%u,127.0.0.1:%u", schemes[i],
                        (unsigned)kit_url_port(kit_broker_url(first)),
                        (unsigned)kit_url_port(kit_broker_url(second)));
-        kit_peer *peer = kit_peer_new(&net, url, SOON);
-        kit_peer *there = kit_peer_new(&net, kit_broker_url(second), NULL);
+        kit_peer *peer = kit_peer_new(&kit_clients, url, SOON);
+        kit_peer *there = kit_peer_new(&kit_clients, kit_broker_url(second), NULL);
         kit_sub *sub = kit_subscribe(peer, "two/t", NULL);
         kit_broker_kill(first);
-        KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
+        KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
         (void)kit_store_text(peer, "two/t", "x");
-        KIT_AWAIT(&net, kit_find(sub, "x") != NULL);
+        KIT_AWAIT(&kit_clients, kit_find(sub, "x") != NULL);
         assert_int_equal(kit_stats(there).disconnects, 0);
-        kit_net_fini(&net);
-        kit_net_init(&net, KIT_THREAD);
+        kit_net_fini(&kit_clients);
+        kit_net_init(&kit_clients, KIT_THREAD);
         kit_broker_stop(first);
         kit_broker_stop(second);
     }
@@ -290,19 +274,19 @@ static void test_redis_kill_poison(void **state)
         kit_proxy *proxy = kit_proxy_start(kit_url_port(url));
         kit_proxy_filter(proxy, KIT_TO_BROKER, &filter);
         kit_proxy_url(proxy, url, behind, sizeof(behind));
-        kit_peer *peer = kit_peer_new(&net, behind, SOON);
+        kit_peer *peer = kit_peer_new(&kit_clients, behind, SOON);
         for (size_t n = 0; n < AROUND; n++) {
             pubsub_publication publication =
                 kit_publication("poison/t", n == AROUND / 2 ? "POISON" : "harmless");
             publication.flags = flags[i];
             kit_send(peer, &publication);
         }
-        KIT_AWAIT(&net, kit_list_count(&peer->reports) == AROUND);
+        KIT_AWAIT(&kit_clients, kit_list_count(&peer->reports) == AROUND);
         assert_int_equal(outcome_of(peer, &accepted), PUBSUB_EREJECTED);
         assert_int_equal(accepted, AROUND - 1);
         assert_int_equal(atomic_load(&times), 8);
-        kit_net_fini(&net);
-        kit_net_init(&net, KIT_THREAD);
+        kit_net_fini(&kit_clients);
+        kit_net_init(&kit_clients, KIT_THREAD);
         kit_proxy_stop(proxy);
     }
     kit_broker_stop(broker);
@@ -321,18 +305,18 @@ static void test_redis_kill_longer_than_the_server_takes(void **state)
     memset(text, 'x', SIZE);
     kit_broker *broker = kit_broker_start_with("redis", "aof-off", settings);
     for (size_t i = 0; i < 2; i++) {
-        kit_peer *peer = kit_peer_new(&net, kit_broker_need(broker, urls[i]), SOON);
+        kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_need(broker, urls[i]), SOON);
         pubsub_publication publication = kit_publication("long/t", text);
         publication.qos = i == 0 ? PUBSUB_AT_MOST_ONCE : PUBSUB_AT_LEAST_ONCE;
         kit_send(peer, &publication);
         publication = kit_publication("long/t", "short");
         kit_send(peer, &publication);
-        KIT_AWAIT(&net, kit_list_count(&peer->reports) == 2);
+        KIT_AWAIT(&kit_clients, kit_list_count(&peer->reports) == 2);
         assert_int_not_equal(outcome_of(peer, &accepted), PUBSUB_OK);
         assert_true(accepted <= 1 && (i == 0 || accepted == 1));
         assert_true(kit_stats(peer).disconnects <= 8);
     }
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -349,35 +333,35 @@ static void test_redis_kill_unheard_read(void **state)
         char url[120];
         (void)snprintf(url, sizeof(url), "redis+streams://127.0.0.1:%u,127.0.0.1:%u",
                        (unsigned)kit_proxy_port(proxy), (unsigned)port);
-        kit_peer *peer = kit_peer_new(&net, url, SOON "redis.keep_alive=300ms redis.lease=1s");
+        kit_peer *peer =
+            kit_peer_new(&kit_clients, url, SOON "redis.keep_alive=300ms redis.lease=1s");
         kit_sub *sub = kit_subscribe(peer, "t", options[i]);
         kit_proxy_stall(proxy, KIT_TO_BROKER, true);
         kit_proxy_stall(proxy, KIT_TO_CLIENT, true);
         kit_proxy_door(proxy, KIT_DOOR_CLOSED);
-        KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
-        kit_peer *publisher = kit_peer_new(&net, kit_broker_need(broker, "url_streams"), NULL);
+        KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_SUBSCRIBED) == 2);
+        kit_peer *publisher =
+            kit_peer_new(&kit_clients, kit_broker_need(broker, "url_streams"), NULL);
         (void)kit_store_text(publisher, "t", "x");
         (void)kit_store_text(publisher, "t", "y");
-        KIT_AWAIT(&net, kit_find(sub, "x") != NULL && kit_find(sub, "y") != NULL);
-        kit_net_fini(&net);
+        KIT_AWAIT(&kit_clients, kit_find(sub, "x") != NULL && kit_find(sub, "y") != NULL);
+        kit_net_fini(&kit_clients);
         kit_proxy_stop(proxy);
         kit_broker_stop(broker);
-        kit_net_init(&net, KIT_THREAD);
+        kit_net_init(&kit_clients, KIT_THREAD);
     }
 }
-
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_redis_kill_unheard_read),
-        CASE(test_redis_kill_streams_lose_nothing),
-        CASE(test_redis_kill_slow_reader_is_thrown_out),
-        CASE(test_redis_kill_unix_socket),
-        CASE(test_redis_kill_first_of_two),
-        CASE(test_redis_kill_poison),
-        CASE(test_redis_kill_longer_than_the_server_takes),
+        KIT_CLIENTS_CASE(test_redis_kill_unheard_read),
+        KIT_CLIENTS_CASE(test_redis_kill_streams_lose_nothing),
+        KIT_CLIENTS_CASE(test_redis_kill_slow_reader_is_thrown_out),
+        KIT_CLIENTS_CASE(test_redis_kill_unix_socket),
+        KIT_CLIENTS_CASE(test_redis_kill_first_of_two),
+        KIT_CLIENTS_CASE(test_redis_kill_poison),
+        KIT_CLIENTS_CASE(test_redis_kill_longer_than_the_server_takes),
     };
     return cmocka_run_group_tests_name("redis_kill", tests, NULL, NULL);
 }

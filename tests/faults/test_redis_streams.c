@@ -2,27 +2,11 @@
 #include "redis_server.h"
 
 #include "support/broker.h"
-#include "support/net.h"
+#include "support/clients.h"
 
 #include <stdio.h>
 
 /* What others do to our streams: trim them, delete them, fill the server. Nothing of it passes unseen. */
-
-static kit_net net;
-
-static int set_up(void **state)
-{
-    (void)state;
-    kit_net_init(&net, KIT_THREAD);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    kit_net_fini(&net);
-    return 0;
-}
 
 static void store(kit_peer *peer, const char *topic, size_t count)
 {
@@ -41,27 +25,27 @@ static void test_redis_streams_flushall(void **state)
     static const char *const options[] = {"", "durable=d", "group=g", "group=k durable=k"};
     kit_broker *broker = kit_broker_start("redis", "generous");
     const char *url = kit_broker_need(broker, "url_streams");
-    kit_peer *publisher = kit_peer_new(&net, url, NULL);
+    kit_peer *publisher = kit_peer_new(&kit_clients, url, NULL);
     kit_sub *subs[4];
     for (size_t i = 0; i < 4; i++) {
-        subs[i] = kit_subscribe(kit_peer_new(&net, url, "reconnect_min=10ms redis.lease=1s"), "t",
-                                options[i]);
+        subs[i] = kit_subscribe(
+            kit_peer_new(&kit_clients, url, "reconnect_min=10ms redis.lease=1s"), "t", options[i]);
     }
     store(publisher, "t", 10);
     for (size_t i = 0; i < 4; i++) {
-        KIT_AWAIT(&net, kit_count(subs[i]) == 10);
+        KIT_AWAIT(&kit_clients, kit_count(subs[i]) == 10);
     }
     redis_say(broker, "FLUSHALL");
     for (size_t i = 0; i < 4; i++) {
-        KIT_AWAIT(&net, kit_events_of(subs[i]->peer, PUBSUB_EVENT_GAP) >= 1);
+        KIT_AWAIT(&kit_clients, kit_events_of(subs[i]->peer, PUBSUB_EVENT_GAP) >= 1);
         KIT_SAYS(kit_event_find(subs[i]->peer, PUBSUB_EVENT_GAP, 0)->gap_reason, "deleted");
     }
     kit_publish(publisher, "t", "after");
     for (size_t i = 0; i < 4; i++) {
-        KIT_AWAIT(&net, kit_find(subs[i], "after") != NULL);
+        KIT_AWAIT(&kit_clients, kit_find(subs[i], "after") != NULL);
         assert_int_equal(kit_count(subs[i]), 11);
     }
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -71,23 +55,23 @@ static void test_redis_streams_trimmed_while_away(void **state)
     (void)state;
     kit_broker *broker = kit_broker_start("redis", "generous");
     const char *url = kit_broker_need(broker, "url_streams");
-    kit_peer *publisher = kit_peer_new(&net, url, NULL);
-    kit_sub *sub = kit_subscribe(kit_peer_new(&net, url, NULL), "t", "durable=d");
+    kit_peer *publisher = kit_peer_new(&kit_clients, url, NULL);
+    kit_sub *sub = kit_subscribe(kit_peer_new(&kit_clients, url, NULL), "t", "durable=d");
     KIT_OK(pubsub_client_end(sub->peer->client, kit_ms(KIT_PATIENCE), NULL), NULL);
     store(publisher, "t", 100);
     redis_say(broker, "XTRIM t MAXLEN 10");
-    sub = kit_subscribe(kit_peer_new(&net, url, NULL), "t", "durable=d");
-    KIT_AWAIT(&net, kit_count(sub) == 10);
-    KIT_AWAIT(&net, kit_events_of(sub->peer, PUBSUB_EVENT_GAP) == 1);
+    sub = kit_subscribe(kit_peer_new(&kit_clients, url, NULL), "t", "durable=d");
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 10);
+    KIT_AWAIT(&kit_clients, kit_events_of(sub->peer, PUBSUB_EVENT_GAP) == 1);
     KIT_SAYS(kit_event_find(sub->peer, PUBSUB_EVENT_GAP, 0)->gap_reason, "trimmed");
     assert_int_equal(kit_event_find(sub->peer, PUBSUB_EVENT_GAP, 0)->missed, 90);
     kit_flush(sub->peer);
     KIT_OK(pubsub_client_end(sub->peer->client, kit_ms(KIT_PATIENCE), NULL), NULL);
-    sub = kit_subscribe(kit_peer_new(&net, url, NULL), "t", "durable=d");
+    sub = kit_subscribe(kit_peer_new(&kit_clients, url, NULL), "t", "durable=d");
     kit_publish(publisher, "t", "more");
-    KIT_AWAIT(&net, kit_count(sub) == 1);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 1);
     assert_int_equal(kit_events_of(sub->peer, PUBSUB_EVENT_GAP), 0);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -97,22 +81,22 @@ static void test_redis_streams_trimmed_ahead_of_a_slow_reader(void **state)
     (void)state;
     kit_broker *broker = kit_broker_start("redis", "generous");
     const char *url = kit_broker_need(broker, "url_streams");
-    kit_peer *publisher = kit_peer_new(&net, url, NULL);
-    kit_peer *peer = kit_peer_new(&net, url, "redis.lease=600ms");
+    kit_peer *publisher = kit_peer_new(&kit_clients, url, NULL);
+    kit_peer *peer = kit_peer_new(&kit_clients, url, "redis.lease=600ms");
     kit_sub *sub = kit_subscribe_later(peer, "t", "prefetch=5 ack=manual", NULL, NULL);
     sub->keep = true;
     KIT_OK(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, NULL), NULL);
     store(publisher, "t", 100);
-    KIT_AWAIT(&net, kit_count(sub) == 5);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 5);
     redis_say(broker, "XTRIM t MAXLEN 10");
-    KIT_AWAIT(&net, kit_events_of(peer, PUBSUB_EVENT_GAP) >= 1);
+    KIT_AWAIT(&kit_clients, kit_events_of(peer, PUBSUB_EVENT_GAP) >= 1);
     assert_int_equal(kit_event_find(peer, PUBSUB_EVENT_GAP, 0)->missed, 85);
     for (size_t i = 0; i < 15; i++) {
-        KIT_AWAIT(&net, kit_count(sub) > i);
+        KIT_AWAIT(&kit_clients, kit_count(sub) > i);
         KIT_OK(pubsub_message_ack(kit_at(sub, i)->ref), NULL);
     }
     assert_int_equal(kit_count(sub), 15);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -130,19 +114,20 @@ static void test_redis_streams_slow_member_keeps_its_messages(void **state)
     (void)state;
     kit_broker *broker = kit_broker_start("redis", "generous");
     const char *url = kit_broker_need(broker, "url_streams");
-    kit_peer *publisher = kit_peer_new(&net, url, NULL);
-    kit_sub *slow = kit_subscribe_with(kit_peer_new(&net, url, "redis.lease=600ms"), "t",
+    kit_peer *publisher = kit_peer_new(&kit_clients, url, NULL);
+    kit_sub *slow = kit_subscribe_with(kit_peer_new(&kit_clients, url, "redis.lease=600ms"), "t",
                                        "group=g ack=manual prefetch=5", never, NULL);
     slow->keep = true;
     store(publisher, "t", 20);
-    KIT_AWAIT(&net, kit_count(slow) == 5);
-    kit_sub *other = kit_subscribe(kit_peer_new(&net, url, "redis.lease=600ms"), "t", "group=g");
-    KIT_AWAIT(&net, kit_count(other) == 15);
+    KIT_AWAIT(&kit_clients, kit_count(slow) == 5);
+    kit_sub *other =
+        kit_subscribe(kit_peer_new(&kit_clients, url, "redis.lease=600ms"), "t", "group=g");
+    KIT_AWAIT(&kit_clients, kit_count(other) == 15);
     uint64_t until = kit_now() + UINT64_C(2500000000);
-    KIT_AWAIT(&net, kit_now() > until);
+    KIT_AWAIT(&kit_clients, kit_now() > until);
     assert_int_equal(kit_count(other), 15);
     assert_int_equal(kit_count(slow), 5);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -152,9 +137,9 @@ static void test_redis_streams_out_of_memory(void **state)
     (void)state;
     kit_broker *broker = kit_broker_start("redis", "generous");
     const char *url = kit_broker_need(broker, "url_streams");
-    kit_peer *publisher = kit_peer_new(&net, url, NULL);
+    kit_peer *publisher = kit_peer_new(&kit_clients, url, NULL);
     store(publisher, "t", 1);
-    KIT_AWAIT(&net, kit_list_count(&publisher->reports) == 1);
+    KIT_AWAIT(&kit_clients, kit_list_count(&publisher->reports) == 1);
     redis_say(broker, "CONFIG SET maxmemory 1mb");
     redis_say(broker, "CONFIG SET maxmemory 1");
     kit_publish(publisher, "t", "waits");
@@ -162,10 +147,10 @@ static void test_redis_streams_out_of_memory(void **state)
     KIT_ERR(PUBSUB_ETIMEDOUT, pubsub_client_flush(publisher->client, kit_ms(700), &error));
     redis_say(broker, "CONFIG SET maxmemory 0");
     kit_flush(publisher);
-    KIT_AWAIT(&net, kit_list_count(&publisher->reports) == 2);
+    KIT_AWAIT(&kit_clients, kit_list_count(&publisher->reports) == 2);
     const kit_report *report = kit_list_at(&publisher->reports, 1);
     assert_int_equal(report->report.outcome, PUBSUB_ACCEPTED);
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -175,7 +160,7 @@ static void test_redis_streams_key_of_another_type(void **state)
     (void)state;
     pubsub_error error = PUBSUB_ERROR_INIT;
     kit_broker *broker = kit_broker_start("redis", NULL);
-    kit_peer *peer = kit_peer_new(&net, kit_broker_need(broker, "url_streams"), NULL);
+    kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_need(broker, "url_streams"), NULL);
     pubsub_publication publication = kit_publication("taken", "x");
     redis_say(broker, "SET taken 1");
     KIT_ERR(PUBSUB_ETOPIC, pubsub_client_publish_wait(peer->client, &publication,
@@ -184,8 +169,8 @@ static void test_redis_streams_key_of_another_type(void **state)
     KIT_ERR(PUBSUB_ETOPIC, kit_try_subscribe(peer, "taken", NULL, NULL, &error));
     kit_sub *sub = kit_subscribe(peer, "free", NULL);
     kit_publish(peer, "free", "x");
-    KIT_AWAIT(&net, kit_count(sub) == 1);
-    kit_net_fini(&net);
+    KIT_AWAIT(&kit_clients, kit_count(sub) == 1);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(broker);
 }
 
@@ -195,13 +180,13 @@ static void test_redis_streams_readonly_replica(void **state)
     pubsub_error error = PUBSUB_ERROR_INIT;
     kit_broker *master = kit_broker_start("redis", NULL);
     kit_broker *replica = kit_broker_start("redis", NULL);
-    kit_peer *peer = kit_peer_new(&net, kit_broker_need(replica, "url_streams"), NULL);
+    kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_need(replica, "url_streams"), NULL);
     pubsub_publication publication = kit_publication("t", "x");
     redis_replica_of(replica, master);
     KIT_ERR(PUBSUB_EREJECTED, pubsub_client_publish_wait(peer->client, &publication,
                                                          kit_ms(KIT_PATIENCE), NULL, &error));
     KIT_SAYS(error.text, "replica");
-    kit_net_fini(&net);
+    kit_net_fini(&kit_clients);
     kit_broker_stop(replica);
     kit_broker_stop(master);
 }
@@ -220,7 +205,7 @@ static void test_redis_streams_confirm_is_the_servers_setting(void **state)
         pubsub_receipt receipt;
         pubsub_error error = PUBSUB_ERROR_INIT;
         kit_broker *broker = kit_broker_start("redis", rows[i].variant);
-        kit_peer *peer = kit_peer_new(&net, kit_broker_need(broker, "url_streams"), NULL);
+        kit_peer *peer = kit_peer_new(&kit_clients, kit_broker_need(broker, "url_streams"), NULL);
         pubsub_publication publication = kit_publication("t", "x");
         KIT_OK(pubsub_client_publish_wait(peer->client, &publication, kit_ms(KIT_PATIENCE),
                                           &receipt, &error),
@@ -228,25 +213,23 @@ static void test_redis_streams_confirm_is_the_servers_setting(void **state)
         KIT_OK(pubsub_client_caps(peer->client, &caps), NULL);
         assert_int_equal(receipt.confirm, rows[i].confirm);
         assert_int_equal(caps.confirm, rows[i].confirm);
-        kit_net_fini(&net);
+        kit_net_fini(&kit_clients);
         kit_broker_stop(broker);
-        kit_net_init(&net, KIT_THREAD);
+        kit_net_init(&kit_clients, KIT_THREAD);
     }
 }
-
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_redis_streams_flushall),
-        CASE(test_redis_streams_trimmed_while_away),
-        CASE(test_redis_streams_trimmed_ahead_of_a_slow_reader),
-        CASE(test_redis_streams_slow_member_keeps_its_messages),
-        CASE(test_redis_streams_out_of_memory),
-        CASE(test_redis_streams_key_of_another_type),
-        CASE(test_redis_streams_readonly_replica),
-        CASE(test_redis_streams_confirm_is_the_servers_setting),
+        KIT_CLIENTS_CASE(test_redis_streams_flushall),
+        KIT_CLIENTS_CASE(test_redis_streams_trimmed_while_away),
+        KIT_CLIENTS_CASE(test_redis_streams_trimmed_ahead_of_a_slow_reader),
+        KIT_CLIENTS_CASE(test_redis_streams_slow_member_keeps_its_messages),
+        KIT_CLIENTS_CASE(test_redis_streams_out_of_memory),
+        KIT_CLIENTS_CASE(test_redis_streams_key_of_another_type),
+        KIT_CLIENTS_CASE(test_redis_streams_readonly_replica),
+        KIT_CLIENTS_CASE(test_redis_streams_confirm_is_the_servers_setting),
     };
     return cmocka_run_group_tests_name("redis_streams", tests, NULL, NULL);
 }

@@ -25,6 +25,8 @@ RULES = {
     "core/client": (["base/", "error/", "log/", "message/", "options/", "topic/", "transport/",
                      "url/"], SPI),
     "adapters": (["base/", "options/known.h", "client/registry.h"], SPI),
+    # What a module takes from the library instead of having it twice.
+    "adapters/module": (["base/"], SPI),
     # The one table of topics and routing keys is in core/topic.
     "adapters/amqp": (["base/", "topic/container.h"], SPI),
     "cli": (["base/"], API),
@@ -44,6 +46,8 @@ RULES = {
     "benchmarks/micro": (["base/", "message/", "options/", "topic/", "url/"], SPI),
     "benchmarks/baselines": (["base/", "local/"], API),
     "examples": ([], API),
+    # An adapter built outside the tree.
+    "examples/adapter-memory": ([], SPI),
 }
 # A foreign library's header appears in the folders named here and nowhere else.
 FOREIGN = {

@@ -51,9 +51,12 @@ class Database:
         self.gone = False
         self.store = None
 
+    long = 0  # bytes of a sequence, as of a database with very many shards
+    timeless = False  # as CouchDB before 3.3, which does not tell when a database was created
+
     def seq(self, number):
         token = base64.urlsafe_b64encode(f"{self.uuid}:{number}:".encode() + b"\x83l\0\0\0\2h\3" * 4)
-        return f"{number}-g1AAAA{token.decode().rstrip('=')}"
+        return f"{number}-g1AAAA{token.decode().rstrip('=')}".ljust(self.long, "_")
 
     def number(self, since):
         """The number of a sequence; one of another database of this name counts as 0, as in CouchDB."""
@@ -64,6 +67,7 @@ class Database:
         _, dash, token = since.partition("-g1AAAA")
         if not dash:
             raise ValueError
+        token = token.rstrip("_") if self.long else token
         parts = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).split(b":")
         return int(parts[1]) if parts[0].decode() == self.uuid else 0
 
@@ -280,6 +284,10 @@ class Handler(BaseHTTPRequestHandler):
                     state.tokens.clear()
                 elif wish["fault"] == "expires_in":  # what is said of the time of tokens from now on
                     state.expires_in = wish["seconds"]
+                elif wish["fault"] == "long_seqs":  # from now on, of all databases
+                    Database.long = wish["bytes"]
+                elif wish["fault"] == "timeless":
+                    Database.timeless = True
                 elif wish["fault"] == "disconnect":
                     state.options.epoch += 1
                     state.changed.notify_all()
@@ -326,7 +334,7 @@ class Handler(BaseHTTPRequestHandler):
             body = json.loads(self.body())
             self.store(database, body.pop("_id", uuid.uuid4().hex), body)
         else:
-            self.answer(200, {"instance_start_time": database.created, "db_name": database.name,
+            self.answer(200, {"instance_start_time": "0" if database.timeless else database.created, "db_name": database.name,
                               "purge_seq": "0-g1", "update_seq": database.seq(database.count),
                               "sizes": {"file": 1, "external": 1, "active": 1}, "props": {},
                               "doc_del_count": 0, "doc_count": len(database.docs),

@@ -268,7 +268,7 @@ void scripted__answer_subscribe(instance *self, pubsub_spi_subscription *subscri
     static const char reason[] = "as scripted";
     scripted *broker = self->broker;
     pubsub_gap gap = {reason, nowhere, nowhere, 0};
-    pubsub_spi_subscribed answer = {false, subscription->request.qos, NULL};
+    pubsub_spi_subscribed answer = {false, subscription->request.qos, NULL, 0};
     pubsub_error refusal = PUBSUB_ERROR_INIT;
     scripted__lock(broker);
     answer.resumed = broker->resumes;

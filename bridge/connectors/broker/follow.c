@@ -3,6 +3,7 @@
 
 #include <pubsub/client.h>
 
+#include <stddef.h>
 #include <string.h>
 
 #define BEAT_MS 1000 /* the client watches its connection itself; we look at how it stands */
@@ -27,12 +28,25 @@ static void tell_error(broker_self *self, const pubsub_error *error)
     }
 }
 
+static void tell_waiting(broker_self *self, int64_t more)
+{
+    pubsub_emitter *emitter = self->emitter;
+    if (emitter != NULL &&
+        emitter->size >= offsetof(pubsub_emitter, waiting) + sizeof(emitter->waiting) &&
+        emitter->waiting != NULL) {
+        emitter->waiting(emitter, more);
+    }
+}
+
 static void tell_gap(broker_self *self, const pubsub_gap *gap)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
     (void)pubsub_error_set(&err, PUBSUB_ELOST, "messages of the source may be missing: %s",
                            gap != NULL && gap->reason != NULL ? gap->reason : "no reason given");
     tell_error(self, &err);
+    if (gap != NULL && gap->missed > 0) {
+        tell_waiting(self, -(int64_t)gap->missed);
+    }
 }
 
 static void on_client_state(broker_self *self, const pubsub_event *event)
@@ -58,6 +72,9 @@ static void on_event(void *ctx, const pubsub_event *event)
         on_client_state(self, event);
         break;
     case PUBSUB_EVENT_SUBSCRIBED:
+        if (!self->was_live) { /* afterwards it goes on, and who counts has counted these */
+            tell_waiting(self, (int64_t)event->waiting);
+        }
         self->was_live = true;
         broker_tell_state(self, PUBSUB_SOURCE_ACTIVE);
         break;
@@ -66,6 +83,7 @@ static void on_event(void *ctx, const pubsub_event *event)
         broker_tell_state(self, PUBSUB_SOURCE_STOPPED);
         break;
     case PUBSUB_EVENT_INTERRUPTED:
+        broker_interrupted(self);
         tell_error(self, event->error);
         broker_tell_state(self, PUBSUB_SOURCE_WAITING);
         break;

@@ -7,6 +7,7 @@
  *   broker.c   settings, the instance, its table
  *   follow.c   life of the subscription
  *   messages.c from message to event; settling
+ *   again.c    messages that are handed out again while they are in our hands
  *   check.c    touching the source without starting */
 
 #include "connectors/client_end.h"
@@ -21,6 +22,8 @@ struct broker_item {
     broker_item *prev;
     broker_self *owner;
     pubsub_message *message;
+    broker_item *copy; /* the same message, handed out again meanwhile */
+    uint32_t lives;    /* of the subscription, when it came */
 };
 
 typedef struct broker_list {
@@ -47,6 +50,8 @@ struct broker_self {
     pubsub_host_timer *beat;
     broker_list waiting; /* arrived and not taken yet */
     broker_list open;    /* taken and not settled */
+    broker_list late;    /* settled after an interruption: the broker may not hear of it */
+    uint32_t lives;      /* how often the subscription was interrupted */
     broker_item *pool;
     bool draining; /* waiting is being worked off just now */
     bool was_live;
@@ -66,6 +71,16 @@ int broker_on_message(void *ctx, pubsub_message *message);
 void broker_resume(void *ctx);
 void broker_settled(void *ctx, const pubsub_settled *settled, size_t count);
 void broker_drop_all(broker_self *self);
+void broker_interrupted(broker_self *self);
+
+/* What lists are changed with. */
+void broker_append(broker_list *list, broker_item *item);
+void broker_take_out(broker_list *list, broker_item *item);
+void broker_release(broker_self *self, broker_item *item);
+
+/* again.c: true when a message that came again needs no event: it is kept with the first one, or its ack was
+ * repeated. */
+bool broker_is_again(broker_self *self, broker_item *item);
 
 /* follow.c */
 pubsub_err broker_start(void *ctx, pubsub_emitter *emitter, pubsub_error *err);

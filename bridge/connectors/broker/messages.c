@@ -12,7 +12,7 @@
 
 /* ---- lists ---- */
 
-static void append(broker_list *list, broker_item *item)
+void broker_append(broker_list *list, broker_item *item)
 {
     item->next = NULL;
     item->prev = list->tail;
@@ -24,7 +24,7 @@ static void append(broker_list *list, broker_item *item)
     list->tail = item;
 }
 
-static void take_out(broker_list *list, broker_item *item)
+void broker_take_out(broker_list *list, broker_item *item)
 {
     if (item->prev != NULL) {
         item->prev->next = item->next;
@@ -47,17 +47,31 @@ static broker_item *new_item(broker_self *self, pubsub_message *message)
         item = pubsub__alloc(sizeof *item);
     }
     if (item != NULL) {
-        *item = (broker_item){NULL, NULL, self, pubsub_message_ref(message)};
+        *item = (broker_item){NULL, NULL, self, pubsub_message_ref(message), NULL, self->lives};
     }
     return item;
 }
 
-static void release(broker_self *self, broker_item *item)
+/* Its message was let go of. */
+static void recycle(broker_self *self, broker_item *item)
 {
-    pubsub_message_unref(item->message);
+    broker_item *copy = item->copy;
     item->message = NULL;
+    item->copy = NULL;
     item->next = self->pool;
     self->pool = item;
+    if (copy != NULL) { /* it has no copy of its own */
+        pubsub_message_unref(copy->message);
+        copy->message = NULL;
+        copy->next = self->pool;
+        self->pool = copy;
+    }
+}
+
+void broker_release(broker_self *self, broker_item *item)
+{
+    pubsub_message_unref(item->message);
+    recycle(self, item);
 }
 
 /* ---- events ---- */
@@ -152,30 +166,30 @@ static void refuse(broker_self *self, broker_item *item, pubsub_err rc)
     if (self->acks) {
         (void)pubsub_message_nack(item->message, -1, err.text);
     }
-    release(self, item);
+    broker_release(self, item);
 }
 
 /* True when the message is out of our hands or waits to be settled. */
 static bool offer(broker_self *self, broker_item *item)
 {
     if (self->acks) { /* it may be settled inside the call */
-        append(&self->open, item);
+        broker_append(&self->open, item);
     }
     pubsub_err rc = emit(self, item);
     if (rc == PUBSUB_OK) {
         if (!self->acks) {
-            release(self, item);
+            broker_release(self, item);
         }
         return true;
     }
     if (self->acks) {
-        take_out(&self->open, item);
+        broker_take_out(&self->open, item);
     }
     if (rc == PUBSUB_EAGAIN) {
         return false;
     }
     if (rc == PUBSUB_ECLOSED) {
-        release(self, item);
+        broker_release(self, item);
     } else {
         refuse(self, item, rc);
     }
@@ -184,7 +198,7 @@ static bool offer(broker_self *self, broker_item *item)
 
 static void wait_for_room(broker_self *self, broker_item *item)
 {
-    append(&self->waiting, item);
+    broker_append(&self->waiting, item);
     /* Nothing more is dispatched; what the broker hands out is bounded by the prefetch. */
     self->host->watch_set(self->watch, 0);
 }
@@ -202,6 +216,9 @@ int broker_on_message(void *ctx, pubsub_message *message)
         }
         return -1;
     }
+    if (self->acks && pubsub_message_is_redelivered(message) && broker_is_again(self, item)) {
+        return 0;
+    }
     if (self->waiting.head != NULL || !offer(self, item)) {
         wait_for_room(self, item);
     }
@@ -217,7 +234,7 @@ void broker_resume(void *ctx)
     self->draining = true;
     while (self->emitter != NULL && self->waiting.head != NULL) {
         broker_item *item = self->waiting.head;
-        take_out(&self->waiting, item);
+        broker_take_out(&self->waiting, item);
         if (!offer(self, item)) { /* back to the front */
             item->prev = NULL;
             item->next = self->waiting.head;
@@ -238,6 +255,35 @@ void broker_resume(void *ctx)
 
 /* ---- settling ---- */
 
+/* Dealt with. After an interruption the broker may hand it out all the same. */
+/* Acknowledged, and let go of together; what came before an interruption is kept, to know its copy by. */
+static void ack_all(broker_self *self, broker_item **items, pubsub_message **messages, size_t count)
+{
+    size_t done = 0;
+    (void)pubsub_message_ack_batch(messages, count);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i]->copy != NULL) {
+            (void)pubsub_message_ack(items[i]->copy->message);
+        }
+        if (items[i]->lives != self->lives) {
+            broker_append(&self->late, items[i]);
+        } else {
+            messages[done++] = items[i]->message;
+            recycle(self, items[i]);
+        }
+    }
+    pubsub_message_unref_batch(messages, done);
+}
+
+static void give_back(broker_self *self, broker_item *item, pubsub_err why)
+{
+    (void)pubsub_message_nack(item->message, -1, pubsub_strerror(why));
+    if (item->copy != NULL) {
+        (void)pubsub_message_nack(item->copy->message, -1, pubsub_strerror(why));
+    }
+    broker_release(self, item);
+}
+
 void broker_settled(void *ctx, const pubsub_settled *settled, size_t count)
 {
     broker_self *self = ctx;
@@ -249,22 +295,19 @@ void broker_settled(void *ctx, const pubsub_settled *settled, size_t count)
     }
     for (size_t i = 0; i <= count; i++) {
         if (filled == ACK_BATCH || (i == count && filled > 0)) {
-            (void)pubsub_message_ack_batch(good, filled);
-            while (filled > 0) {
-                release(self, items[--filled]);
-            }
+            ack_all(self, items, good, filled);
+            filled = 0;
         }
         if (i == count) {
             break;
         }
         broker_item *item = settled[i].token;
-        take_out(&self->open, item);
+        broker_take_out(&self->open, item);
         if (settled[i].result == PUBSUB_OK) {
             items[filled] = item;
             good[filled++] = item->message;
         } else {
-            (void)pubsub_message_nack(item->message, -1, pubsub_strerror(settled[i].result));
-            release(self, item);
+            give_back(self, item, settled[i].result);
         }
     }
 }
@@ -272,12 +315,12 @@ void broker_settled(void *ctx, const pubsub_settled *settled, size_t count)
 /* Not settled: the broker hands them out again. */
 void broker_drop_all(broker_self *self)
 {
-    broker_list *lists[] = {&self->waiting, &self->open};
-    for (size_t i = 0; i < 2; i++) {
+    broker_list *lists[] = {&self->waiting, &self->open, &self->late};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         while (lists[i]->head != NULL) {
             broker_item *item = lists[i]->head;
-            take_out(lists[i], item);
-            release(self, item);
+            broker_take_out(lists[i], item);
+            broker_release(self, item);
         }
     }
 }

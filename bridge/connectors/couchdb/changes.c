@@ -112,6 +112,9 @@ static pubsub_err emit(couch_feed *feed, pubsub_bytes raw)
         malformed(feed, raw, wrong);
         return PUBSUB_EPROTO;
     }
+    if (!couch_feed_seq_fits(feed, row.seq)) {
+        return PUBSUB_ETOOBIG;
+    }
     result = emitter->event(emitter, &event);
     if (feed->couch->emitter == NULL || result == PUBSUB_ECLOSED) {
         couch_feed_close(feed);
@@ -237,20 +240,24 @@ static size_t on_body(void *ctx, pubsub_bytes bytes)
     return bytes.len - rest.len;
 }
 
-/* The server's last word about a page: from there on the next request asks. */
-static void take_last_seq(couch_feed *feed)
+/* The server's last word about a page: from there on the next request asks. False when the feed is over. */
+static bool take_last_seq(couch_feed *feed)
 {
     pubsub_emitter *emitter = feed->couch->emitter;
     pubsub_bytes last = couch_bytes(&feed->rows.last_seq);
     pubsub_bytes seq = couch_bytes(&feed->seq);
     if (last.len == 0 || bridge_json_type_of(last) == BRIDGE_JSON_NULL ||
         (last.len == seq.len && memcmp(last.data, seq.data, seq.len) == 0)) {
-        return;
+        return true;
+    }
+    if (!couch_feed_seq_fits(feed, last)) {
+        return false;
     }
     if (couch_keep(&feed->seq, last) &&
         couch_position_write(&feed->position, couch_bytes(&feed->instance), last)) {
         emitter->position(emitter, pubsub_bytes_of(feed->model), couch_bytes(&feed->position));
     }
+    return feed->couch->emitter != NULL;
 }
 
 static uint64_t taken_ms(const couch_feed *feed)
@@ -269,8 +276,7 @@ static void page_over(couch_feed *feed)
         body_broken(feed);
         return;
     }
-    take_last_seq(feed);
-    if (self->emitter == NULL) {
+    if (!take_last_seq(feed)) {
         return;
     }
     feed->failures = feed->malformed = 0;

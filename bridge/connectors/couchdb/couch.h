@@ -12,10 +12,13 @@
 #include <pubsub/connector.h>
 
 /* Longest small answer (GET /db, an error) and the longest list of databases. */
-#define COUCH_ANSWER_MAX 65536u
+#define COUCH_ANSWER_MAX 262144u
 #define COUCH_LIST_MAX ((size_t)16 << 20)
+/* Longest sequence (JSON): with the database's instance it has to fit into a position. */
+#define COUCH_INSTANCE_MAX 256u
+#define COUCH_SEQ_MAX (PUBSUB_POSITION_BYTES_MAX - COUCH_INSTANCE_MAX - 64u)
 /* What a row holds beside its document: sequence, id, revisions. */
-#define COUCH_ROW_EXTRA 65536u
+#define COUCH_ROW_EXTRA 131072u
 
 typedef enum couch_auth {
     COUCH_AUTH_BASIC = 0,
@@ -34,6 +37,7 @@ typedef struct couch_settings {
     char *token;
     char *iam_key;
     char *iam_url;
+    char *iam_ca_file;
     char *since;
     char *selector; /* body of the request, {"selector":...}; NULL = none */
     char *ca_file;
@@ -140,7 +144,7 @@ static inline pubsub_bytes couch_bytes(const pubsub__buf *buf)
 }
 
 /* settings.c */
-#define COUCH_SETTING_COUNT 21
+#define COUCH_SETTING_COUNT 22
 extern const pubsub_setting couch_setting_table[COUCH_SETTING_COUNT];
 pubsub_err couch_settings_read(couch_settings *set, const pubsub_connector_init *init,
                                pubsub_error *err);
@@ -198,6 +202,9 @@ void couch_feed_fail(couch_feed *feed, const pubsub_error *err, int64_t retry_af
 void couch_feed_over(couch_feed *feed, const pubsub_error *err);
 /* An answer that is not 200. */
 void couch_feed_refused(couch_feed *feed, int status, pubsub_bytes answer, int64_t retry_after_ms);
+/* False: no position could be stored for it, and the feed is over. */
+bool couch_feed_seq_fits(couch_feed *feed, pubsub_bytes seq);
+/* False when it does not fit or memory is short; then the buffer is as it was. */
 bool couch_keep(pubsub__buf *buf, pubsub_bytes bytes);
 
 /* discover.c */

@@ -27,8 +27,8 @@ couch_feed *couch_feed_new(couch *self, const char *model, size_t len)
     feed->model = pubsub__strndup(model, len);
     feed->timer = self->host->timer_new(self->host, on_timer, feed);
     couch_rows_init(&feed->rows, self->set.max_document + COUCH_ROW_EXTRA);
-    pubsub__buf_init(&feed->seq, COUCH_ANSWER_MAX);
-    pubsub__buf_init(&feed->instance, 256);
+    pubsub__buf_init(&feed->seq, COUCH_SEQ_MAX);
+    pubsub__buf_init(&feed->instance, COUCH_INSTANCE_MAX);
     pubsub__buf_init(&feed->held, self->set.max_document + COUCH_ROW_EXTRA);
     pubsub__buf_init(&feed->position, PUBSUB_POSITION_BYTES_MAX);
     pubsub__buf_init(&feed->id, COUCH_ANSWER_MAX);
@@ -75,6 +75,11 @@ void couch_feed_free(couch_feed *feed)
 
 bool couch_keep(pubsub__buf *buf, pubsub_bytes bytes)
 {
+    if (bytes.len > buf->max ||
+        (bytes.len > buf->len &&
+         pubsub__buf_reserve(buf, bytes.len - buf->len) != PUBSUB__BUF_OK)) {
+        return false;
+    }
     pubsub__buf_reset(buf);
     return pubsub__buf_add(buf, bytes.data, bytes.len) == PUBSUB__BUF_OK;
 }
@@ -126,6 +131,21 @@ void couch_feed_over(couch_feed *feed, const pubsub_error *err)
     feed->step = COUCH_STEP_OVER;
     couch_feed_error(feed, err);
     couch_feed_state(feed, PUBSUB_SOURCE_STOPPED);
+}
+
+bool couch_feed_seq_fits(couch_feed *feed, pubsub_bytes seq)
+{
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (seq.len <= COUCH_SEQ_MAX) {
+        return true;
+    }
+    (void)pubsub_error_set(
+        &err, PUBSUB_ETOOBIG,
+        "%s: the server's sequence %.40s... has %zu bytes, and a position has room for %u: it "
+        "could not be gone on from. A database with fewer shards has shorter ones",
+        feed->model, (const char *)seq.data, seq.len, COUCH_SEQ_MAX);
+    couch_feed_over(feed, &err);
+    return false;
 }
 
 void couch_feed_refused(couch_feed *feed, int status, pubsub_bytes answer, int64_t retry_after_ms)
@@ -205,6 +225,9 @@ static bool first_seq(couch_feed *feed, pubsub_bytes update_seq, pubsub_bytes in
         }
         good = couch_keep(&feed->seq, seq);
     } else if (strcmp(since, "now") == 0) {
+        if (!couch_feed_seq_fits(feed, update_seq)) {
+            return false;
+        }
         good = update_seq.len > 0 && couch_keep(&feed->seq, update_seq);
     } else if (strcmp(since, "0") == 0) {
         good = couch_keep(&feed->seq, pubsub_bytes_of("0"));
@@ -229,6 +252,35 @@ static bool went_back(pubsub_bytes update_seq, pubsub_bytes seq)
     uint64_t now = 0;
     uint64_t then = 0;
     return bridge_json_u64(update_seq, &now) && bridge_json_u64(seq, &then) && now < then;
+}
+
+/* What a sequence that is text begins with: how many changes there were, about. */
+static bool count_of(pubsub_bytes seq, uint64_t *count)
+{
+    const char *text = seq.data;
+    const char *dash = seq.len > 2 ? memchr(text, '-', seq.len) : NULL;
+    return dash != NULL && *text == '"' &&
+           bridge_json_u64((pubsub_bytes){text + 1, (size_t)(dash - text) - 1}, count);
+}
+
+/* A server that does not know when a database was created. It goes back to the start of each shard that it
+ * does not know again, so nothing is missed; but a person should hear of it. The copies of a shard are not
+ * at the same count, so that a little less means nothing. */
+static void look_at_count(couch_feed *feed, pubsub_bytes update_seq)
+{
+    uint64_t now = 0;
+    uint64_t then = 0;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (!count_of(update_seq, &now) || !count_of(couch_bytes(&feed->seq), &then) ||
+        now >= then / 2) {
+        return;
+    }
+    (void)pubsub_error_set(
+        &err, PUBSUB_ELOST,
+        "%s: the database has %llu changes and was read to change %llu: it was created anew, "
+        "or brought back from a copy; the server tells what it has from the start",
+        feed->model, (unsigned long long)now, (unsigned long long)then);
+    couch_feed_error(feed, &err);
 }
 
 /* Another database of the same name: its changes are read from the start, so that none is missed. */
@@ -278,6 +330,8 @@ static void described(couch_feed *feed, pubsub_bytes answer)
         created_anew(feed, instance);
     } else if (!unknown(instance)) {
         (void)couch_keep(&feed->instance, instance);
+    } else {
+        look_at_count(feed, update_seq);
     }
     if (feed->step != COUCH_STEP_DESCRIBE || feed->couch->emitter == NULL) {
         return;

@@ -130,7 +130,9 @@ static void on_end(void *ctx, const bridge_http_end *end)
     if (good) {
         login->generation++;
     } else if (end->error != NULL) {
-        err = *end->error;
+        (void)pubsub_error_set(&err, end->error->code, "logging in: %s",
+                               pubsub_error_text(end->error));
+        err.native_code = end->error->native_code;
     } else if (end->status == 200) {
         (void)pubsub_error_set(&err, PUBSUB_EPROTO, "the answer to logging in holds no %s",
                                self->set.auth == COUCH_AUTH_IAM ? "token" : "session cookie");
@@ -179,7 +181,8 @@ void couch_login_start(couch *self)
     pubsub__buf_init(&url, COUCH_ANSWER_MAX);
     if (iam) {
         /* The server of tokens is another one, with its own certificate. */
-        request.ca_file = NULL;
+        request.ca_file = set->iam_ca_file;
+        request.ca_name = "iam_ca";
         good = pubsub__buf_add_text(&url, set->iam_url) == PUBSUB__BUF_OK &&
                add_field(&login->form,
                          "grant_type=urn:ibm:params:oauth:grant-type:apikey&apikey=", set->iam_key);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Longest value of a page that is no row: last_seq of a large cluster. */
-#define OTHER_MAX 65536u
+#define OTHER_MAX 131072u
 
 void couch_rows_init(couch_rows *rows, size_t row_max)
 {

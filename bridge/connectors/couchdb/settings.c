@@ -23,6 +23,8 @@ const pubsub_setting couch_setting_table[COUCH_SETTING_COUNT] = {
     ROW("iam_key", TEXT, PUBSUB_SETTING_SECRET, NULL, NULL, 0, 0, "IBM Cloud API key (auth: iam)"),
     ROW("iam_url", TEXT, 0, "https://iam.cloud.ibm.com/identity/token", NULL, 0, 0,
         "where IAM keys become tokens"),
+    ROW("iam_ca", TEXT, 0, NULL, NULL, 0, 0,
+        "file with the authorities to trust at iam_url (PEM); else the system's"),
     ROW("feed", CHOICE, 0, "longpoll", "longpoll|continuous", 0, 0,
         "longpoll passes every proxy; continuous is one endless answer"),
     ROW("since", TEXT, 0, "now", NULL, 0, 0,
@@ -144,6 +146,7 @@ pubsub_err couch_settings_read(couch_settings *set, const pubsub_connector_init 
     set->token = text(&from, "token");
     set->iam_key = text(&from, "iam_key");
     set->iam_url = text(&from, "iam_url");
+    set->iam_ca_file = text(&from, "iam_ca");
     set->since = text(&from, "since");
     set->selector = selector_body(&from);
     set->ca_file = text(&from, "tls_ca");
@@ -189,6 +192,7 @@ void couch_settings_fini(couch_settings *set)
     wipe(set->token);
     wipe(set->iam_key);
     pubsub__free(set->iam_url);
+    pubsub__free(set->iam_ca_file);
     pubsub__free(set->since);
     pubsub__free(set->selector);
     pubsub__free(set->ca_file);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pipe2, posix_spawn_file_actions_addchdir_np, syscall */
+#define _GNU_SOURCE /* pipe2, dup3, execvpe, closefrom, memfd_create, syscall */
 #endif
 #include "connectors/exec/child.h"
 
@@ -11,9 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -269,45 +272,129 @@ void exec_child_stop(exec_child *child, pubsub_duration_ms patience)
 
 /* ---- the beginning ------------------------------------------------------------------------- */
 
+enum { REPORT_FD = EXEC_GIVEN_FD + 1 };
+
+/* Between fork and exec only calls that are safe in a signal handler. Everything that can go wrong gives an
+ * errno. */
+static int become(const exec_child_options *options, const int *fds, int given, int *report,
+                  pid_t parent)
+{
+    const int from[] = {fds[0], fds[1], fds[2], given, *report};
+    int ends[5] = {-1, -1, -1, -1, -1};
+    struct sigaction plain;
+    sigset_t none;
+    memset(&plain, 0, sizeof(plain));
+    plain.sa_handler = SIG_DFL;
+    /* What this process ignores or holds back is not the program's business. */
+    for (int number = 1; number < NSIG; number++) {
+        (void)sigaction(number, &plain, NULL);
+    }
+#ifdef PR_SET_PDEATHSIG
+    /* A bridge that was killed cannot end it any more; one that is gone already was another parent. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+        return ECHILD;
+    }
+#else
+    (void)parent;
+#endif
+    if (setpgid(0, 0) != 0) {
+        return errno;
+    }
+    for (int i = 0; i <= REPORT_FD; i++) { /* out of the way of the numbers they are to have */
+        ends[i] = fcntl(from[i], F_DUPFD_CLOEXEC, REPORT_FD + 1);
+        if (ends[i] < 0) {
+            return errno;
+        }
+    }
+    for (int i = 0; i <= EXEC_GIVEN_FD; i++) {
+        if (dup2(ends[i], i) < 0) {
+            return errno;
+        }
+    }
+    if (dup3(ends[REPORT_FD], REPORT_FD, O_CLOEXEC) < 0) {
+        return errno;
+    }
+    *report = REPORT_FD;
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
+    closefrom(REPORT_FD + 1); /* libraries open descriptors that they do not mark */
+#endif
+    if (options->dir != NULL && chdir(options->dir) != 0) {
+        return errno;
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)execvpe(options->argv[0], options->argv, options->env);
+    return errno;
+}
+
+static void child_main(const exec_child_options *options, const int *fds, int given, int report,
+                       pid_t parent)
+{
+    int code = become(options, fds, given, &report, parent);
+    while (write(report, &code, sizeof(code)) < 0 && errno == EINTR) {
+    }
+    _exit(127);
+}
+
+/* A file without a name, at its beginning; -1 with errno. */
+static int file_of(const pubsub__buf *content)
+{
+    int fd = memfd_create("positions", MFD_CLOEXEC);
+    size_t done = 0;
+    while (fd >= 0 && done < content->len) {
+        ssize_t put = write(fd, content->data + done, content->len - done);
+        if (put < 0 && errno != EINTR) {
+            int code = errno;
+            (void)close(fd);
+            errno = code;
+            return -1;
+        }
+        done += put > 0 ? (size_t)put : 0;
+    }
+    (void)lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+/* posix_spawn() knows no signal for a parent's death. */
 static int spawn(pid_t *pid, const exec_child_options *options, const int *fds)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    sigset_t all;
+    int ends[2] = {-1, -1};
     int code = 0;
-    (void)sigemptyset(&none);
+    ssize_t got = 0;
+    sigset_t all;
+    sigset_t before;
+    pid_t parent = getpid();
+    int given = file_of(options->given);
+    if (given < 0) {
+        return errno;
+    }
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        code = errno;
+        (void)close(given);
+        return code;
+    }
+    /* A handler of ours must not run in the child. */
     (void)sigfillset(&all);
-    if (posix_spawn_file_actions_init(&actions) != 0) {
-        return ENOMEM;
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    *pid = fork();
+    if (*pid == 0) {
+        child_main(options, fds, given, ends[1], parent);
     }
-    if (posix_spawnattr_init(&attr) != 0) {
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return ENOMEM;
-    }
-    for (int i = 0; i < 3 && code == 0; i++) {
-        code = posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-    }
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
+    code = *pid < 0 ? errno : 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)close(given);
+    (void)close(ends[1]);
     if (code == 0) {
-        /* Libraries open descriptors that they do not mark. */
-        code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+        do {
+            got = read(ends[0], &code, sizeof(code)); /* nothing: it runs */
+        } while (got < 0 && errno == EINTR);
+        code = got == sizeof(code) ? code : 0;
     }
-#endif
-    if (code == 0 && options->dir != NULL) {
-        code = posix_spawn_file_actions_addchdir_np(&actions, options->dir);
+    if (code != 0 && *pid > 0) {
+        while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR) {
+        }
     }
-    /* What this process ignores or holds back is not the program's business. */
-    (void)posix_spawnattr_setsigmask(&attr, &none);
-    (void)posix_spawnattr_setsigdefault(&attr, &all);
-    (void)posix_spawnattr_setpgroup(&attr, 0);
-    (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                              POSIX_SPAWN_SETSIGDEF);
-    if (code == 0) {
-        code = posix_spawnp(pid, options->argv[0], &actions, &attr, options->argv, options->env);
-    }
-    (void)posix_spawnattr_destroy(&attr);
-    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)close(ends[0]);
     return code;
 }
 

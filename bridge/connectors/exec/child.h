@@ -3,7 +3,10 @@
 #define PUBSUB_BRIDGE_EXEC_CHILD_H
 
 /* A program of a process group of its own, with its output and its end. Its standard input is a pipe that
- * ends when this process does. */
+ * ends when this process does; on Linux the program is killed then, and already when the thread that
+ * started it ends. */
+
+#include "base/buf.h"
 
 #include <pubsub/connector.h>
 
@@ -18,11 +21,15 @@ typedef struct exec_child_events {
     void (*on_end)(void *ctx, int status);
 } exec_child_events;
 
+/* The descriptor of a file it is given. */
+#define EXEC_GIVEN_FD 3
+
 typedef struct exec_child_options {
     char *const *argv;
     char *const *env;
-    const char *dir; /* NULL = this process's */
-    size_t max_line; /* of what is kept when output is not taken */
+    const char *dir;          /* NULL = this process's */
+    size_t max_line;          /* of what is kept when output is not taken */
+    const pubsub__buf *given; /* what it finds in the file EXEC_GIVEN_FD */
 } exec_child_options;
 
 exec_child *exec_child_new(pubsub_host *host, const exec_child_options *options,

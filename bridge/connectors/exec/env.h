@@ -4,6 +4,8 @@
 
 /* What a program finds in its environment. */
 
+#include "base/buf.h"
+
 #include <pubsub/connector.h>
 
 #define EXEC_ENV_MAX 64
@@ -11,6 +13,7 @@
 typedef struct exec_env {
     char *list[EXEC_ENV_MAX + 1]; /* NAME=value, NULL-terminated */
     size_t count;
+    pubsub__buf given; /* content of the file it is given */
 } exec_env;
 
 /* The models with their stored positions, what programs need to run, and `more`; both lists end in NULL.

@@ -206,7 +206,7 @@ pubsub_err exec_feed_launch(exec_feed *feed, pubsub_error *err)
 {
     static const exec_child_events events = {on_output, on_complaint, on_end};
     exec_env env;
-    exec_child_options options = {feed->argv, env.list, feed->dir, feed->max_line};
+    exec_child_options options = {feed->argv, env.list, feed->dir, feed->max_line, &env.given};
     pubsub_error detail = PUBSUB_ERROR_INIT;
     feed->line_number = 0;
     feed->told_active = false;
@@ -214,9 +214,11 @@ pubsub_err exec_feed_launch(exec_feed *feed, pubsub_error *err)
     if (exec_env_fill(&env, feed->emitter, feed->models, feed->env)) {
         feed->child = exec_child_new(feed->host, &options, &events, feed, &detail);
     } else {
-        (void)pubsub_error_set(&detail, PUBSUB_EOPTION,
-                               "env: there are more than %d entries, or they are too long",
-                               EXEC_ENV_MAX);
+        (void)pubsub_error_set(
+            &detail, PUBSUB_EOPTION,
+            "env: there are more than %d entries, or they are too long; or all positions "
+            "together are",
+            EXEC_ENV_MAX);
     }
     exec_env_fini(&env);
     if (feed->child == NULL) {

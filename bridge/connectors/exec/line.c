@@ -134,7 +134,7 @@ static void parse_object(exec_line *out, pubsub_bytes line)
         memchr(pubsub__buf_text(&out->model), '\0', out->model.len) != NULL) {
         bad(out, "\"model\" is no string, or longer than 255 bytes");
     } else if (!position_of(bridge_json_member(line, "position"), &out->position)) {
-        bad(out, "\"position\" is longer than 16384 bytes");
+        bad(out, "\"position\" is longer than 65536 bytes");
     } else if (out->document.data != NULL) {
         parse_event(out, line);
     } else if (error.data != NULL) {

@@ -33,6 +33,46 @@ webhook_delivery *webhook_delivery_new(webhook_receiver *receiver, bridge_reques
     return made;
 }
 
+static webhook_delivery **chain_of(const webhook_delivery *d)
+{
+    uint32_t hash = 0;
+    memcpy(&hash, d->digest.bytes, sizeof(hash));
+    return &d->receiver->under_way[hash & (WEBHOOK_UNDER_WAY - 1)];
+}
+
+bool webhook_is_under_way(const webhook_delivery *d)
+{
+    for (const webhook_delivery *at = *chain_of(d); at != NULL; at = at->chain) {
+        if (at != d && memcmp(&at->digest, &d->digest, sizeof(d->digest)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_out(webhook_delivery *d)
+{
+    d->emitted = true;
+    d->receiver->pending++;
+    if (d->has_digest) {
+        webhook_delivery **chain = chain_of(d);
+        d->chain = *chain;
+        *chain = d;
+    }
+}
+
+static void take_back(webhook_delivery *d)
+{
+    d->receiver->pending--;
+    if (d->has_digest) {
+        webhook_delivery **at = chain_of(d);
+        while (*at != d) {
+            at = &(*at)->chain;
+        }
+        *at = d->chain;
+    }
+}
+
 static void drop_body(webhook_delivery *d)
 {
     d->receiver->bodies -= d->body.len;
@@ -51,7 +91,7 @@ void webhook_delivery_free(webhook_delivery *d)
         d->receiver->deliveries = d->next;
     }
     if (d->emitted) {
-        d->receiver->pending--;
+        take_back(d);
     }
     drop_body(d);
     pubsub__buf_fini(&d->model);
@@ -86,10 +126,42 @@ void webhook_accept(webhook_delivery *d)
     }
 }
 
+/* The status of an event that can never be kept, however often it is sent; 0 when it may be another time. */
+static int final_status(pubsub_err result)
+{
+    switch (result) {
+    case PUBSUB_ETOOBIG:
+        return 413;
+    case PUBSUB_EINVAL:
+    case PUBSUB_ETOPIC:
+    case PUBSUB_EUTF8:
+        return 422;
+    default:
+        return 0;
+    }
+}
+
+static void refuse_kept(webhook_delivery *d)
+{
+    char text[128];
+    int status = final_status(d->result);
+    if (status != 0) {
+        (void)snprintf(text, sizeof(text),
+                       "this can never be passed on from here (%s), do not send it again",
+                       pubsub_strerror(d->result));
+        webhook_refuse(d, status, text);
+    } else {
+        webhook_refuse(d, 503,
+                       d->result == PUBSUB_EAGAIN ? "too much is waiting, come again"
+                                                  : "not stored, come again");
+    }
+}
+
 void webhook_part_over(webhook_delivery *d, pubsub_err result)
 {
     webhook_receiver *receiver = d->receiver;
-    if (result != PUBSUB_OK) {
+    /* What may succeed another time outweighs what never will: the sender has to come again. */
+    if (result != PUBSUB_OK && (d->result == PUBSUB_OK || final_status(d->result) != 0)) {
         d->result = result;
     }
     if (--d->waiting > 0) {
@@ -101,9 +173,7 @@ void webhook_part_over(webhook_delivery *d, pubsub_err result)
         }
         webhook_accept(d);
     } else {
-        webhook_refuse(d, 503,
-                       d->result == PUBSUB_EAGAIN ? "too much is waiting, come again"
-                                                  : "not stored, come again");
+        refuse_kept(d);
     }
 }
 
@@ -113,6 +183,18 @@ void webhook_receiver_settled(const pubsub_settled *settled)
     if (p->instance != NULL) {
         p->instance = NULL;
         webhook_part_over(p->whole, settled->result);
+    }
+}
+
+/* Nobody but the sender would hear of it otherwise. */
+static void tell_refused(webhook *to, pubsub_bytes model, pubsub_err code)
+{
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (to->emitter != NULL && final_status(code) != 0) {
+        (void)pubsub_error_set(&err, code,
+                               "an event was refused for good: %s; its sender was told (status %d)",
+                               pubsub_strerror(code), final_status(code));
+        to->emitter->error(to->emitter, model, &err);
     }
 }
 
@@ -162,8 +244,7 @@ void webhook_emit(webhook_delivery *d, int64_t time_s)
     if (receiver->config->any_body) {
         event.content_type = bridge_request_header(d->request, "content-type", NULL);
     }
-    d->emitted = true;
-    receiver->pending++;
+    set_out(d);
     d->waiting = count + 1;
     for (webhook *at = receiver->instances; at != NULL && d->part_count < count; at = at->next) {
         webhook_part *p = &d->parts[d->part_count];
@@ -179,6 +260,7 @@ void webhook_emit(webhook_delivery *d, int64_t time_s)
         code = at->emitter != NULL ? at->emitter->event(at->emitter, &event) : PUBSUB_ECLOSED;
         if (code != PUBSUB_OK) {
             p->instance = NULL;
+            tell_refused(at, event.model, code);
             webhook_part_over(d, code);
         }
     }

@@ -10,6 +10,8 @@
 
 typedef struct webhook_delivery webhook_delivery;
 
+enum { WEBHOOK_UNDER_WAY = 1024 }; /* chains of deliveries that are under way; a power of two */
+
 typedef struct webhook_part {
     webhook_delivery *whole;
     webhook *instance; /* NULL once it is settled, or the instance left */
@@ -31,6 +33,7 @@ struct webhook_delivery {
     size_t part_count;
     webhook_delivery *prev;
     webhook_delivery *next;
+    webhook_delivery *chain; /* of those whose digest begins alike, while under way */
 };
 
 struct webhook_receiver {
@@ -40,15 +43,19 @@ struct webhook_receiver {
     webhook *instances;
     webhook_seen *seen;
     webhook_delivery *deliveries;
-    size_t pending; /* emitted and not settled */
-    size_t bodies;  /* bytes */
-    webhook *last;  /* waits for the end */
+    webhook_delivery *under_way[WEBHOOK_UNDER_WAY]; /* those with a digest, by it */
+    size_t pending;                                 /* emitted and not settled */
+    size_t bodies;                                  /* bytes */
+    webhook *last;                                  /* waits for the end */
     webhook_receiver *next;
 };
 
 /* NULL when memory is short. */
 webhook_delivery *webhook_delivery_new(webhook_receiver *receiver, bridge_request *request);
 void webhook_delivery_free(webhook_delivery *d);
+
+/* Whether another one with the same digest was emitted and is not settled. */
+bool webhook_is_under_way(const webhook_delivery *d);
 
 /* Answer, and release it. */
 void webhook_refuse(webhook_delivery *d, int status, const char *text);

@@ -5,6 +5,7 @@
 /* webhook.c is the connector: settings and life. receiver.c takes the requests of one source, for all
  * of its instances together. */
 
+#include "base/buf.h"
 #include "connectors/webhook/seen.h"
 #include "connectors/webhook/signature.h"
 #include "http/server.h"
@@ -54,6 +55,7 @@ typedef struct webhook {
     void (*done)(void *ctx);
     void *done_ctx;
     struct webhook *next; /* of the receiver */
+    struct webhook *next_known;
 } webhook;
 
 void webhook_config_unref(webhook_config *config);
@@ -64,6 +66,10 @@ pubsub_err webhook_receiver_join(webhook *self, pubsub_error *err);
 void webhook_receiver_leave(webhook *self);
 void webhook_receiver_settled(const pubsub_settled *settled);
 
+/* model.c */
 bool webhook_wants(const webhook *self, pubsub_bytes model);
+/* The model a path names: the level in the place of {model}; empty when there is none in it. False: the path is
+ * not ours, or names none. */
+bool webhook_model_of(const webhook_config *config, pubsub_bytes path, pubsub__buf *out);
 
 #endif

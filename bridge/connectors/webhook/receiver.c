@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/rand.h"
 #include "base/utf8.h"
-#include "connectors/models.h"
 #include "connectors/webhook/delivery.h"
 #include "http/head.h"
 #include "json/slice.h"
@@ -21,58 +20,6 @@ enum {
 };
 
 static webhook_receiver *all_receivers;
-
-/* ---- models -------------------------------------------------------------------------------- */
-
-/* A pattern stands for names a sender makes up: none of them may reach into other levels of a topic, or be
- * no part of one. */
-static bool is_plain(pubsub_bytes model)
-{
-    const unsigned char *data = model.data;
-    for (size_t i = 0; i < model.len; i++) {
-        if (data[i] < ' ' || data[i] == 127 || memchr("/+#", data[i], 3) != NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool webhook_wants(const webhook *self, pubsub_bytes model)
-{
-    if (model.len == 0) { /* the path has no {model}: it is the instance's only one */
-        return true;
-    }
-    for (size_t i = 0; i < self->model_count; i++) {
-        if (bridge_model_fits(self->models[i], model) &&
-            (strchr(self->models[i], '*') == NULL || is_plain(model))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The model a path names: the level in the place of {model}; empty when there is none in it. */
-static bool model_of(const webhook_receiver *receiver, pubsub_bytes path, pubsub__buf *out)
-{
-    const char *pattern = receiver->config->path;
-    const char *at = strstr(pattern, "{model}");
-    const char *tail = at != NULL ? at + 7 : "";
-    const char *begin = path.data;
-    size_t before = at != NULL ? (size_t)(at - pattern) : strlen(pattern);
-    size_t after = strlen(tail);
-    pubsub_bytes level = {NULL, 0};
-    if (path.len < before + after || memcmp(begin, pattern, before) != 0 ||
-        memcmp(begin + path.len - after, tail, after) != 0) {
-        return false;
-    }
-    if (at == NULL) {
-        return path.len == before;
-    }
-    level.data = begin + before;
-    level.len = path.len - before - after;
-    return level.len > 0 && memchr(level.data, '/', level.len) == NULL &&
-           bridge_percent_decode(level, false, out) && pubsub__utf8_check(out->data, out->len);
-}
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
@@ -138,7 +85,7 @@ static void on_head(void *ctx, bridge_request *request)
         return;
     }
     bridge_request_set(request, d);
-    if (!model_of(receiver, bridge_request_path(request), &d->model) ||
+    if (!webhook_model_of(config, bridge_request_path(request), &d->model) ||
         !is_wanted(receiver, &d->model)) {
         webhook_refuse(d, 404, "there is no such model here");
     } else if (signer->scheme != WEBHOOK_NONE &&
@@ -182,17 +129,6 @@ static bool find_text(const webhook_delivery *d, const char *header, const char 
     return true;
 }
 
-static bool is_under_way(const webhook_delivery *d)
-{
-    for (const webhook_delivery *at = d->receiver->deliveries; at != NULL; at = at->next) {
-        if (at != d && at->emitted && at->has_digest &&
-            memcmp(&at->digest, &d->digest, sizeof(d->digest)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* True: it is new and may go on; else it is answered. */
 static bool is_new(webhook_delivery *d)
 {
@@ -211,13 +147,13 @@ static bool is_new(webhook_delivery *d)
     if (receiver->config->dedupe_size == 0) {
         return true;
     }
-    d->has_digest = webhook_digest_of(model, id, &d->digest);
+    d->has_digest = webhook_digest_of(receiver->seen, model, id, &d->digest);
     if (d->has_digest &&
         webhook_seen_has(receiver->seen, &d->digest, receiver->host->now_ns(receiver->host))) {
         webhook_accept(d);
         return false;
     }
-    if (d->has_digest && is_under_way(d)) {
+    if (d->has_digest && webhook_is_under_way(d)) {
         webhook_refuse(d, 503, "the same delivery is under way");
         return false;
     }

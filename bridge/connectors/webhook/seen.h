@@ -13,11 +13,12 @@ typedef struct webhook_digest {
 
 typedef struct webhook_seen webhook_seen;
 
-bool webhook_digest_of(pubsub_bytes model, pubsub_bytes id, webhook_digest *out);
-
 /* NULL when memory is short. */
 webhook_seen *webhook_seen_new(size_t size, uint64_t window_ns);
 void webhook_seen_free(webhook_seen *seen);
+/* One thread at a time. False: it could not be made. */
+bool webhook_digest_of(webhook_seen *seen, pubsub_bytes model, pubsub_bytes id,
+                       webhook_digest *out);
 void webhook_seen_add(webhook_seen *seen, const webhook_digest *digest, uint64_t now_ns);
 bool webhook_seen_has(const webhook_seen *seen, const webhook_digest *digest, uint64_t now_ns);
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "connectors/webhook/signature.h"
 
-#include <limits.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 enum {
-    MAC_MAX = 64,
     CANDIDATES_MAX = 16, /* signatures in one header */
     SECRET_MAX = 1024,
 };
@@ -80,7 +77,7 @@ pubsub_err webhook_signer_add(webhook_signer *signer, const char *secret, pubsub
     unsigned char bytes[SECRET_MAX];
     const unsigned char *key = (const unsigned char *)secret;
     size_t len = strlen(secret);
-    EVP_PKEY *made = NULL;
+    webhook_mac *made = NULL;
     if (signer->key_count == WEBHOOK_SECRETS_MAX) {
         return pubsub_error_set(err, PUBSUB_EOPTION, "secret: there are more than %d",
                                 WEBHOOK_SECRETS_MAX);
@@ -99,7 +96,7 @@ pubsub_err webhook_signer_add(webhook_signer *signer, const char *secret, pubsub
         return pubsub_error_set(err, PUBSUB_EOPTION, "secret: it is empty or longer than %d bytes",
                                 SECRET_MAX);
     }
-    made = EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, key, len);
+    made = webhook_mac_new(signer->algorithm, key, len);
     OPENSSL_cleanse(bytes, sizeof(bytes));
     if (made == NULL) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "OpenSSL cannot make a key");
@@ -111,7 +108,7 @@ pubsub_err webhook_signer_add(webhook_signer *signer, const char *secret, pubsub
 void webhook_signer_fini(webhook_signer *signer)
 {
     for (size_t i = 0; i < signer->key_count; i++) {
-        EVP_PKEY_free(signer->keys[i]);
+        webhook_mac_free(signer->keys[i]);
     }
     signer->key_count = 0;
 }
@@ -119,7 +116,7 @@ void webhook_signer_fini(webhook_signer *signer)
 /* ---- checking ------------------------------------------------------------------------------ */
 
 typedef struct candidate {
-    unsigned char bytes[MAC_MAX];
+    unsigned char bytes[WEBHOOK_MAC_MAX];
     size_t len;
 } candidate;
 
@@ -143,34 +140,17 @@ static void add_candidate(candidates *list, const char *text, size_t len, bool b
     }
 }
 
-static bool make_mac(void *key, const EVP_MD *md, const pubsub_bytes *parts, size_t count,
-                     candidate *out)
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, md, NULL, key) == 1;
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = parts[i].len == 0 || EVP_DigestSignUpdate(ctx, parts[i].data, parts[i].len) == 1;
-    }
-    out->len = sizeof(out->bytes);
-    ok = ok && EVP_DigestSignFinal(ctx, out->bytes, &out->len) == 1;
-    EVP_MD_CTX_free(ctx);
-    return ok;
-}
-
 /* Every secret against every signature, so that the time taken tells nothing about a match. */
 static bool any_matches(const webhook_signer *signer, const pubsub_bytes *parts, size_t count,
                         const candidates *given)
 {
-    const EVP_MD *md = EVP_get_digestbyname(signer->algorithm);
     unsigned found = 0;
-    for (size_t i = 0; md != NULL && i < signer->key_count; i++) {
-        candidate mac;
-        if (!make_mac(signer->keys[i], md, parts, count, &mac)) {
-            continue;
-        }
+    for (size_t i = 0; i < signer->key_count; i++) {
+        unsigned char mac[WEBHOOK_MAC_MAX];
+        size_t len = webhook_mac_make(signer->keys[i], parts, count, mac);
         for (size_t k = 0; k < given->count; k++) {
-            if (given->items[k].len == mac.len) {
-                found |= CRYPTO_memcmp(given->items[k].bytes, mac.bytes, mac.len) == 0 ? 1u : 0u;
+            if (len > 0 && given->items[k].len == len) {
+                found |= CRYPTO_memcmp(given->items[k].bytes, mac, len) == 0 ? 1u : 0u;
             }
         }
     }

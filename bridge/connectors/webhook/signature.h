@@ -5,7 +5,7 @@
 /* Who sent a webhook: HMACs over the bytes of the body as they came, in the forms the senders use.
  * Several secrets may be valid at a time, so that they can be changed without a gap. */
 
-#include <pubsub/connector.h>
+#include "connectors/webhook/mac.h"
 
 #define WEBHOOK_SECRETS_MAX 8
 
@@ -24,11 +24,12 @@ typedef struct webhook_signer {
     bool base64;           /* else hexadecimal */
     const char *algorithm; /* "sha256", "sha1", "sha512" */
     int64_t tolerance_s;   /* of the time that is signed */
-    void *keys[WEBHOOK_SECRETS_MAX];
+    webhook_mac *keys[WEBHOOK_SECRETS_MAX];
     size_t key_count;
 } webhook_signer;
 
-/* Add a secret as a person has it: for WEBHOOK_STANDARD base64, with or without "whsec_". */
+/* Add a secret as a person has it: for WEBHOOK_STANDARD base64, with or without "whsec_". The scheme and
+ * the algorithm are set already. */
 pubsub_err webhook_signer_add(webhook_signer *signer, const char *secret, pubsub_error *err);
 void webhook_signer_fini(webhook_signer *signer);
 

@@ -152,9 +152,14 @@ static void read_signature(reading *r, webhook_config *config)
              "signature: anybody could send events to this address; set a secret and a signature, "
              "or write signature: none");
     }
+}
+
+/* Behind read_preset: a secret is made ready for the algorithm. */
+static void read_secrets(reading *r, webhook_config *config)
+{
     for (size_t i = 0; i < r->init->setting_count && r->code == PUBSUB_OK; i++) {
         if (strcmp(r->init->settings[i].name, "secret") == 0) {
-            r->code = webhook_signer_add(signer, r->init->settings[i].text, r->err);
+            r->code = webhook_signer_add(&config->signer, r->init->settings[i].text, r->err);
         }
     }
 }
@@ -271,11 +276,46 @@ static pubsub_err read_config(webhook *self, const pubsub_connector_init *init, 
     read_path(&r, config);
     read_signature(&r, config);
     read_preset(&r, config);
+    read_secrets(&r, config);
     read_rest(&r, config);
     return r.code;
 }
 
 /* ---- the connector ------------------------------------------------------------------------- */
+
+static webhook *known; /* all instances, of every host */
+
+/* Connections are counted for an address, before anybody knows whose path is asked for. */
+static pubsub_err check_limits(const webhook *self, pubsub_error *err)
+{
+    const webhook_config *ours = self->config;
+    for (const webhook *at = known; at != NULL; at = at->next_known) {
+        const webhook_config *other = at->config;
+        bool total = ours->limits.connections != other->limits.connections;
+        bool each = ours->limits.connections_address != other->limits.connections_address;
+        if (at->host == self->host && (total || each) && strcmp(ours->source, other->source) != 0 &&
+            bridge_listen_is_same(ours->listen, other->listen)) {
+            return pubsub_error_set(
+                err, PUBSUB_EOPTION,
+                "%s: source '%s' listens on the same address and has %zu; an "
+                "address has one limit, so write the same in both",
+                total ? "max_connections" : "max_connections_per_address", other->source,
+                total ? other->limits.connections : other->limits.connections_address);
+        }
+    }
+    return PUBSUB_OK;
+}
+
+static void forget(const webhook *self)
+{
+    webhook **at = &known;
+    while (*at != NULL && *at != self) {
+        at = &(*at)->next_known;
+    }
+    if (*at != NULL) {
+        *at = self->next_known;
+    }
+}
 
 static void webhook_fini(void *ctx)
 {
@@ -283,6 +323,7 @@ static void webhook_fini(void *ctx)
     if (self == NULL) {
         return;
     }
+    forget(self);
     for (size_t i = 0; i < self->model_count; i++) {
         pubsub__free(self->models[i]);
     }
@@ -313,10 +354,13 @@ static pubsub_err webhook_initialize(void **out, const pubsub_connector_init *in
         }
     }
     code = read_config(self, init, err);
+    code = code == PUBSUB_OK ? check_limits(self, err) : code;
     if (code != PUBSUB_OK) {
         webhook_fini(self);
         return code;
     }
+    self->next_known = known;
+    known = self;
     *out = self;
     return PUBSUB_OK;
 }

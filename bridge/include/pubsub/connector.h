@@ -29,7 +29,7 @@ extern "C" {
 /** Longest name of a model in bytes. */
 #define PUBSUB_MODEL_MAX 255
 /** Longest position in bytes. Positions of clustered databases are long. */
-#define PUBSUB_POSITION_BYTES_MAX 16384
+#define PUBSUB_POSITION_BYTES_MAX 65536
 
 /* ---- events -------------------------------------------------------------------------------- */
 
@@ -123,6 +123,17 @@ struct pubsub_emitter {
 
     /** Something was heard of the source (a heartbeat, any byte). For the detection of stalls. */
     void (*alive)(pubsub_emitter *emitter, pubsub_bytes model);
+
+    /** Every model that has a stored position, in no order; for connectors whose models are patterns. What
+     *  `each` gets is borrowed for its call, in which the emitter must not be called. NULL, or not within
+     *  `size`: not known. */
+    void (*stored_all)(pubsub_emitter *emitter,
+                       void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                       void *ctx);
+
+    /** So many events of before this start wait at the source, for people who want to know; negative when
+     *  some that were told of turned out to be lost. NULL, or not within `size`: nobody does. */
+    void (*waiting)(pubsub_emitter *emitter, int64_t more);
 };
 
 /* ---- the host ------------------------------------------------------------------------------ */
@@ -221,7 +232,8 @@ PUBSUB_API const pubsub_setting_value *pubsub_setting_find(const pubsub_setting_
 /** What became of an event that had a token. */
 typedef struct pubsub_settled {
     void *token;
-    pubsub_err result; /**< PUBSUB_OK = dealt with; otherwise the source should send it again */
+    pubsub_err result; /**< PUBSUB_OK = dealt with; PUBSUB_EINVAL, PUBSUB_ETOOBIG, PUBSUB_ETOPIC,
+                            PUBSUB_EUTF8 = it can never be; otherwise the source should send it again */
 } pubsub_settled;
 
 /** What a connector is born with. Strings are borrowed until `initialize` returns, the host until

@@ -109,15 +109,33 @@ PUBSUB_API const char *pubsub_support_name(pubsub_support support);
 PUBSUB_API pubsub_err pubsub_caps_offline(const char *url, const pubsub_options *options,
                                           pubsub_caps *out, pubsub_error *err);
 
+/** Where the adapter of a scheme is. */
+typedef enum pubsub_adapter_place {
+    PUBSUB_ADAPTER_NOT_BUILT = 0,
+    PUBSUB_ADAPTER_BUILT_IN = 1, /**< a part of the library, or registered by the program */
+    PUBSUB_ADAPTER_LOADED = 2,   /**< a module that was opened */
+    PUBSUB_ADAPTER_MODULE = 3,   /**< a module that will be opened when it is used */
+    PUBSUB_ADAPTER_MISSING = 4   /**< was built as a module, and the file is not here */
+} pubsub_adapter_place;
+
 /** A scheme this library knows. */
 typedef struct pubsub_scheme {
     const char *scheme;  /**< "kafka+ssl" */
     const char *adapter; /**< "kafka" */
-    bool built;          /**< whether its adapter is part of this library */
+    bool built;          /**< whether its adapter is here: built in, or a module that is found */
     const char *summary; /**< one line */
+    pubsub_adapter_place place;
 } pubsub_scheme;
 
-/** Every known scheme, built or not.
+/** "not built", "built in", "module", "module, not loaded" or "module, not found".
+ *  Returns:   a string constant, "?" for other values.
+ *  Thread:    any.
+ *  Ownership: static.
+ *  Since:     0.1    Source: - */
+PUBSUB_API const char *pubsub_adapter_place_name(pubsub_adapter_place place);
+
+/** Every known scheme, built or not. Opens no module; an adapter of somebody else's is in the list when it
+ *  was opened.
  *  @param index  0..; out may not be NULL.
  *  Returns:   true while index is in range.
  *  Thread:    any.

@@ -93,6 +93,8 @@ typedef struct pubsub_event {
     const pubsub_error *error;         /**< NULL when there is none */
     const pubsub_gap *gap;             /**< only with PUBSUB_EVENT_GAP */
     bool resumed;                      /**< SUBSCRIBED: goes on where it stood before */
+    uint64_t
+        waiting; /**< SUBSCRIBED: messages that were stored for it by then, where the broker tells */
 } pubsub_event;
 
 /** Called with each event of a client, on the thread that dispatches. The event is borrowed for the

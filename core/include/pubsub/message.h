@@ -194,6 +194,15 @@ PUBSUB_API pubsub_message *pubsub_message_ref(pubsub_message *message);
  *  Since:     0.1    Source: - */
 PUBSUB_API void pubsub_message_unref(pubsub_message *message);
 
+/** pubsub_message_unref for many at once. Whoever keeps messages and lets go of them in bulk, behind
+ *  pubsub_message_ack_batch, gets in the way of the client's own thread once instead of for each.
+ *  @param messages  count messages, of one client or several; NULL in it is passed over.
+ *  Returns:   nothing.
+ *  Thread:    any.
+ *  Ownership: the caller's references end, the array stays the caller's.
+ *  Since:     0.1    Source: - */
+PUBSUB_API void pubsub_message_unref_batch(pubsub_message *const *messages, size_t count);
+
 /** Acknowledge: the message has been dealt with and is not delivered again.
  *  Once per message, in subscriptions with `ack=manual` or when pulling.
  *  Returns:   PUBSUB_OK; PUBSUB_ESTATE when it was settled already or is acked automatically;

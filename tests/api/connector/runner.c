@@ -71,8 +71,14 @@ int main(int argc, char **argv)
     pubsub_setting_value *values = NULL;
     pubsub_error err = PUBSUB_ERROR_INIT;
     void *self = NULL;
-    runner r = {{PUBSUB_CONNECTOR_ABI, sizeof(pubsub_emitter), on_event, on_position, on_stored,
-                 on_state, on_error, on_alive},
+    runner r = {{.abi = PUBSUB_CONNECTOR_ABI,
+                 .size = sizeof(pubsub_emitter),
+                 .event = on_event,
+                 .position = on_position,
+                 .stored = on_stored,
+                 .state = on_state,
+                 .error = on_error,
+                 .alive = on_alive},
                 NULL,
                 0};
     memset(&init, 0, sizeof(init));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a connector for a script: prints what the emitter is told as JSON lines, and takes commands.
  *   connector_probe [-l OBJECT] [-n INSTANCES] CONNECTOR MODEL[,MODEL..] name=value ...
- *   auto | hold | full     what becomes of events from now on; at first auto
+ *   auto | hold | full | refuse NAME   what becomes of events from now on; at first auto
  *   settle NAME            the held ones: OK, EAGAIN, ...
+ *   models COUNT           so many models have a stored position: b0, c1, b2, ...
  *   resume | stop | start | stored POSITION | check | files */
 #include <pubsub/connector.h>
 
@@ -32,8 +33,10 @@ static pubsub_host *host;
 static const pubsub_connector *connector;
 static probe probes[INSTANCES_MAX];
 static int probe_count = 1;
-static enum { AUTO, HOLD, FULL } mode;
+static enum { AUTO, HOLD, FULL, REFUSE } mode;
+static pubsub_err refusal;
 static char stored_position[4096];
+static int stored_models;
 static char input[8192];
 static size_t input_len;
 static bool at_end;
@@ -62,12 +65,26 @@ static void begin_line(pubsub__buf *out, const probe *p, const char *what)
     pubsub__buf_printf(out, "{\"what\":\"%s\",\"instance\":%d", what, p->index);
 }
 
+static pubsub_err code_of(const char *name)
+{
+    for (int code = 0; code > -100; code--) {
+        const char *full = pubsub_err_name((pubsub_err)code); /* "PUBSUB_EAGAIN" */
+        if (strlen(full) > 7 && strcmp(full + 7, name) == 0) {
+            return (pubsub_err)code;
+        }
+    }
+    return PUBSUB_EINTERNAL;
+}
+
 static pubsub_err on_event(pubsub_emitter *emitter, const pubsub_source_event *event)
 {
     probe *p = (probe *)(void *)emitter;
     pubsub__buf line;
     if (mode == FULL) {
         return PUBSUB_EAGAIN;
+    }
+    if (mode == REFUSE) {
+        return refusal;
     }
     begin_line(&line, p, "event");
     put(&line, "model", event->model);
@@ -136,6 +153,19 @@ static void on_alive(pubsub_emitter *emitter, pubsub_bytes model)
     (void)model;
 }
 
+/* As many models as are told, each with the position that is stored, if one is. */
+static void on_stored_all(pubsub_emitter *emitter,
+                          void (*each)(void *ctx, pubsub_bytes model, pubsub_bytes position),
+                          void *ctx)
+{
+    (void)emitter;
+    for (int i = 0; i < stored_models; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "%c%d", i % 2 == 0 ? 'b' : 'c', i);
+        each(ctx, pubsub_bytes_of(name), pubsub_bytes_of(stored_position));
+    }
+}
+
 static void on_log(pubsub_host *self, int level, const char *text)
 {
     pubsub__buf line;
@@ -197,7 +227,7 @@ static void stop_all(void)
 
 static void settle(const char *name)
 {
-    pubsub_err code = strcmp(name, "OK") == 0 ? PUBSUB_OK : PUBSUB_EREJECTED;
+    pubsub_err code = code_of(name);
     for (int i = 0; i < probe_count; i++) {
         probe *p = &probes[i];
         for (size_t k = 0; k < p->held_count; k++) {
@@ -248,11 +278,16 @@ static void command(char *line)
         mode = HOLD;
     } else if (strcmp(line, "full") == 0) {
         mode = FULL;
+    } else if (strcmp(line, "refuse") == 0) {
+        mode = REFUSE;
+        refusal = code_of(argument);
     } else if (strcmp(line, "settle") == 0) {
         settle(argument);
         return;
     } else if (strcmp(line, "stored") == 0) {
         snprintf(stored_position, sizeof(stored_position), "%s", argument);
+    } else if (strcmp(line, "models") == 0) {
+        stored_models = (int)strtol(argument, NULL, 10);
     } else if (strcmp(line, "check") == 0) {
         connector->check(probes[0].self, on_finding, on_checked, NULL);
         return;
@@ -334,14 +369,15 @@ static int make(int argc, char **argv)
     init.in_flight = 100;
     for (int i = 0; i < probe_count; i++) {
         probe *p = &probes[i];
-        const pubsub_emitter emitter = {PUBSUB_CONNECTOR_ABI,
-                                        sizeof(emitter),
-                                        on_event,
-                                        on_position,
-                                        on_stored,
-                                        on_state,
-                                        on_error,
-                                        on_alive};
+        const pubsub_emitter emitter = {.abi = PUBSUB_CONNECTOR_ABI,
+                                        .size = sizeof(emitter),
+                                        .event = on_event,
+                                        .position = on_position,
+                                        .stored = on_stored,
+                                        .state = on_state,
+                                        .error = on_error,
+                                        .alive = on_alive,
+                                        .stored_all = on_stored_all};
         p->emitter = emitter;
         p->index = i;
         if (connector->initialize(&p->self, &init, &err) != PUBSUB_OK) {

@@ -329,6 +329,52 @@ static void test_checkpoint_survives_kill(void **state)
     kit_dir_remove(dir);
 }
 
+typedef struct told_models {
+    char text[1024];
+    size_t count;
+} told_models;
+
+static void tell_model(void *ctx, pubsub_bytes model)
+{
+    told_models *told = ctx;
+    size_t used = strlen(told->text);
+    (void)snprintf(told->text + used, sizeof told->text - used, "[%.*s]",
+                   model.len < 20 ? (int)model.len : 20, (const char *)model.data);
+    told->count++;
+}
+
+static void test_checkpoint_knows_all_models_of_a_route(void **state)
+{
+    (void)state;
+    char dir[KIT_PATH_MAX];
+    char path[KIT_PATH_MAX + 64];
+    char long_name[PUBSUB_MODEL_MAX + 1];
+    told_models told = {"", 0};
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    kit_dir_new(dir);
+    memset(long_name, 'n', PUBSUB_MODEL_MAX);
+    long_name[PUBSUB_MODEL_MAX] = '\0';
+    assert_int_equal(bridge_checkpoint_models(dir, "r1", tell_model, &told, &err), PUBSUB_OK);
+    assert_int_equal(told.count, 0);
+    const char *const models[] = {"a b/c", long_name, ".."};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(bridge_checkpoint_write(dir, "r1", bytes(models[i]), bytes("7"), &err),
+                         PUBSUB_OK);
+    }
+    assert_int_equal(bridge_checkpoint_write(dir, "r11", bytes("x"), bytes("7"), &err), PUBSUB_OK);
+    assert_int_equal(bridge_checkpoint_write(dir, "r", bytes("x"), bytes("7"), &err), PUBSUB_OK);
+    assert_int_equal(bridge_checkpoint_models(dir, "r1", tell_model, &told, &err), PUBSUB_OK);
+    assert_int_equal(told.count, 3);
+    assert_non_null(strstr(told.text, "[a b/c]"));
+    assert_non_null(strstr(told.text, "[..]"));
+    assert_non_null(strstr(told.text, "[nnnnn"));
+    (void)snprintf(path, sizeof path, "%s/r1@z.pos", dir);
+    spill(path, "no checkpoint, surely", 21);
+    assert_int_equal(bridge_checkpoint_models(dir, "r1", tell_model, &told, &err), PUBSUB_ECORRUPT);
+    assert_non_null(strstr(err.text, "r1@z.pos"));
+    kit_dir_remove(dir);
+}
+
 int main(int argc, char **argv)
 {
     const kit_role roles[] = {{"store", store_numbers}, {NULL, NULL}};
@@ -340,6 +386,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_checkpoint_refuses_every_damage),
         cmocka_unit_test(test_checkpoint_refuses_foreign_and_newer),
         cmocka_unit_test(test_checkpoint_keeps_the_old_one_when_writing_fails),
+        cmocka_unit_test(test_checkpoint_knows_all_models_of_a_route),
         cmocka_unit_test(test_checkpoint_survives_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

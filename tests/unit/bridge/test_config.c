@@ -4,20 +4,13 @@
 
 #include "base/alloc.h"
 #include "support/cmocka.h"
-#include "support/tempdir.h"
+#include "unit/bridge/config_files.h"
 
 #include <pubsub/log.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* The least a file holds. */
-#define BROKERS "brokers: {main: 'local:/tmp/x'}\n"
-#define SOURCES "sources: {db: {connector: '${FAKE_CONNECTOR}', url: 'http://h'}}\n"
-#define ROUTES "routes: [{model: accounts, topic: /v1/subutest}]\n"
 
 static bridge_config *load_with(const char *text, const bridge_overrides *overrides)
 {
@@ -408,22 +401,6 @@ static void test_config_without_memory(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    static char directory[KIT_PATH_MAX];
-    kit_dir_new(directory);
-    *state = directory;
-    (void)setenv("STATE_DIRECTORY", "/var/lib/pubsub-bridge:/other", 1);
-    (void)setenv("FAKE_CONNECTOR", FAKE_CONNECTOR, 1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    kit_dir_remove(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,5 +418,5 @@ int main(void)
         cmocka_unit_test(test_config_same_route),
         cmocka_unit_test(test_config_without_memory),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, config_set_up, config_tear_down);
 }

@@ -3,18 +3,16 @@
 #include "config/reader.h"
 
 #include "support/cmocka.h"
-#include "support/tempdir.h"
+#include "unit/bridge/config_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* The parts that are right, so that each case has one wrong part. */
-#define B "brokers: {main: 'local:/tmp/x'}\n"
-#define S "sources: {db: {connector: '${FAKE_CONNECTOR}', url: 'http://h'}}\n"
-#define R "routes: [{model: accounts, topic: /v1/subutest}]\n"
+#define B BROKERS
+#define S SOURCES
+#define R ROUTES
 
 typedef struct wrong_file {
     const char *text;
@@ -446,22 +444,6 @@ static void test_config_findings_bound_the_file(void **state)
     test_free(text);
 }
 
-static int set_up(void **state)
-{
-    static char directory[KIT_PATH_MAX];
-    kit_dir_new(directory);
-    *state = directory;
-    (void)setenv("STATE_DIRECTORY", "/var/lib/pubsub-bridge", 1);
-    (void)setenv("FAKE_CONNECTOR", FAKE_CONNECTOR, 1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    kit_dir_remove(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,5 +461,5 @@ int main(void)
         cmocka_unit_test(test_config_findings_bound_the_parser),
         cmocka_unit_test(test_config_findings_bound_the_file),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, config_set_up, config_tear_down);
 }

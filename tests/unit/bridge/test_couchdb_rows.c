@@ -144,15 +144,15 @@ static void test_couchdb_rows_refuse_what_is_no_feed(void **state)
 static void test_couchdb_rows_have_a_longest(void **state)
 {
     (void)state;
-    static char body[200000];
+    static char body[300000];
     couch_rows rows;
     int len = snprintf(body, sizeof(body), "{\"id\":\"");
-    memset(body + len, 'x', 100000);
-    (void)snprintf(body + len + 100000, 64, "\",\"changes\":[]}");
-    couch_rows_init(&rows, 70000);
+    memset(body + len, 'x', 200000);
+    (void)snprintf(body + len + 200000, 64, "\",\"changes\":[]}");
+    couch_rows_init(&rows, 150000);
     assert_int_equal(all_of(&rows, body, true), COUCH_TOO_BIG);
     couch_rows_fini(&rows);
-    couch_rows_init(&rows, 150000);
+    couch_rows_init(&rows, 250000);
     assert_int_equal(all_of(&rows, body, true), COUCH_ROW);
     couch_rows_fini(&rows);
 }

@@ -176,7 +176,7 @@ class Life(Case):
             self.assertEqual((env["PUBSUB_MODELS"], env["PUBSUB_POSITIONS"], env["PUBSUB_POSITION"]),
                              ('["a"]', "{}", ""))
             fds = json.loads(probe.expect("event")["document"])
-            self.assertEqual(fds[:3] + fds[4:], ["0", "1", "2"])  # and the one that looks
+            self.assertEqual(fds[:4] + fds[5:], ["0", "1", "2", "3"])  # and the one that looks
             self.assertEqual(json.loads(probe.expect("event")["document"]),
                              [os.path.realpath(self.folder.name), True, ["an argument"]])
             self.assertEqual(json.loads(probe.expect("event")["document"])[1], "0" * 16)
@@ -194,6 +194,36 @@ class Life(Case):
             position, positions = json.loads(probe.expect("event")["document"])
             self.assertEqual(position, '{"at": "\\"7\\" é"}')
             self.assertEqual(json.loads(positions), {"a": position})
+
+    def test_positions_of_patterns_are_given_back(self):
+        """In a file, and in the environment as long as they fit there."""
+        program = self.python("""
+            with open(os.environ["PUBSUB_POSITIONS_FILE"]) as file: first = file.read()
+            given = json.loads(first)
+            say(model="b", document=[given["models"], os.environ["PUBSUB_MODELS"], os.environ["PUBSUB_POSITION"]])
+            say(model="b", document=sorted(given["positions"].items())[:3])
+            say(model="b", document=[len(given["positions"]), len(first)])
+            say(model="b", document=len(json.loads(os.environ.get("PUBSUB_POSITIONS", "[]"))))
+            say(model="b", document=[os.getpid(), sys.stdin.read()])
+        """)
+        with Probe("exec", "b*,x", *program, "restart=never") as probe:
+            probe.expect("event")
+            self.assertEqual(json.loads(probe.expect("event")["document"]), [])
+            probe.tell("stored p\"7")
+            for models, fits in (5, True), (20000, False):
+                probe.send("models %d" % models)
+                probe.send("stop")
+                probe.expect("stopped")
+                probe.seen.clear()
+                probe.send("start")
+                self.assertEqual(json.loads(probe.expect("event")["document"]), [["b*", "x"], '["b*","x"]', ""])
+                some = json.loads(probe.expect("event")["document"])
+                self.assertEqual(some[:2], [["b0", 'p"7'], ["b10" if models > 10 else "b2", 'p"7']])
+                self.assertNotIn("c", {model[0] for model, _ in some})
+                count, size = json.loads(probe.expect("event")["document"])
+                self.assertEqual(count, (models + 1) // 2 + 1)  # and x
+                self.assertEqual(size < 65536, fits)
+                self.assertEqual(json.loads(probe.expect("event")["document"]), count if fits else 0)
 
     def test_it_is_started_again(self):
         count = os.path.join(self.folder.name, "count")
@@ -293,6 +323,15 @@ class Life(Case):
 
     def test_it_learns_that_nobody_reads_any_more(self):
         program = self.python("say(document=os.getpid())\nsys.stdin.read()\n")
+        probe = Probe("exec", "a", *program)
+        pid = json.loads(probe.expect("event")["document"])
+        probe.process.kill()
+        probe.process.communicate()
+        self.gone(pid)
+
+    def test_it_ends_with_who_started_it(self):
+        """Killed, not asked; and the program looks at nothing."""
+        program = self.python("say(document=os.getpid())", "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)" + REST)
         probe = Probe("exec", "a", *program)
         pid = json.loads(probe.expect("event")["document"])
         probe.process.kill()

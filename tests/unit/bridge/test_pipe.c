@@ -434,6 +434,172 @@ static void test_pipe_keeps_the_order_behind_a_retry(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+static pubsub_err tell_key(bench *t, const char *key, const char *position, const char *id)
+{
+    pubsub_source_event event = PUBSUB_SOURCE_EVENT_INIT;
+    event.model = pubsub_bytes_of("accounts");
+    event.document = pubsub_bytes_of("{}");
+    event.position = pubsub_bytes_of(position);
+    event.id = pubsub_bytes_of(id);
+    event.key = pubsub_bytes_of(key);
+    return t->pipe->emitter.event(&t->pipe->emitter, &event);
+}
+
+/* As if the broker had asked for patience with the first message, while others are under way. */
+static void patience_once(bridge_flight *flight, const pubsub_report *report)
+{
+    bench *t = ordered;
+    t->pipe->user->report = bridge_pipe_report;
+    (void)report;
+    bridge_target_retry(flight);
+}
+
+static void expect_ids(bench *t, const char *const *ids, size_t count)
+{
+    static scripted_bus bus;
+    scripted_read(t->b.url, &bus);
+    assert_int_equal(bus.count, count);
+    for (size_t i = 0; i < count; i++) {
+        pubsub_bytes id = pubsub_message_header_find(bus.messages[i], "pubsub-id");
+        assert_int_equal(id.len, strlen(ids[i]));
+        assert_memory_equal(id.data, ids[i], id.len);
+    }
+    scripted_forget(&bus);
+}
+
+/* The next one of the key was taken from the source before the first one came back; those of other keys
+ * do not wait. */
+static void test_pipe_keeps_the_order_of_a_key(void **state)
+{
+    (void)state;
+    static const char *const in_order[] = {"first", "other", "first", "second", "third"};
+    bench t;
+    set_up(&t);
+    t.b.route[0].ordered = true;
+    ordered = &t;
+    t.pipe->user->report = patience_once;
+    assert_int_equal(tell_key(&t, "a", "1", "first"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "a", "2", "second"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "b", "3", "other"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "a", "4", "third"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "c", "5", "fifth"), PUBSUB_EAGAIN);
+    until(&t, has_landed);
+    assert_int_equal(t.pipe->counts.published, 4);
+    expect_ids(&t, in_order, 5); /* the first one was not really refused */
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void never(bridge_flight *flight, const pubsub_report *report)
+{
+    (void)report;
+    bridge_target_retry(flight);
+}
+
+/* What stands behind a key's first one is not forgotten when the pipe ends before its turn. */
+static void test_pipe_frees_what_never_went(void **state)
+{
+    (void)state;
+    bench t;
+    set_up(&t);
+    t.b.route[0].ordered = true;
+    t.pipe->user->report = never;
+    assert_int_equal(tell_key(&t, "a", "1", "first"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "a", "2", "second"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "a", "3", "third"), PUBSUB_OK);
+    bridge_pipe_stop(t.pipe, 1, on_stopped, &t);
+    until(&t, is_stopped);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void refuse_first(bridge_flight *flight, const pubsub_report *report)
+{
+    bench *t = ordered;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    t->pipe->user->report = bridge_pipe_report;
+    (void)report;
+    (void)pubsub_error_set(&err, PUBSUB_EREJECTED, "no");
+    bridge_pipe_refuse(flight, &err);
+}
+
+/* A route that stops at a message publishes nothing newer of its key. */
+static void test_pipe_stops_before_the_next_of_a_key(void **state)
+{
+    (void)state;
+    static const char *const in_order[] = {"first"};
+    bench t;
+    set_up(&t);
+    t.b.route[0].ordered = true;
+    t.b.route[0].on_reject = BRIDGE_REJECT_STOP;
+    ordered = &t;
+    t.pipe->user->report = refuse_first;
+    assert_int_equal(tell_key(&t, "a", "1", "first"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "a", "2", "second"), PUBSUB_OK);
+    assert_int_equal(tell_key(&t, "a", "3", "third"), PUBSUB_OK);
+    until(&t, has_landed);
+    assert_true(bridge_pipe_is_over(t.pipe));
+    expect_ids(&t, in_order, 1);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static bool is_settled(bench *t)
+{
+    return has_landed(t) && is_written(t);
+}
+
+/* Events without a position behind the stored one come again after a crash, and are counted as such. */
+static void test_pipe_counts_what_comes_again(void **state)
+{
+    (void)state;
+    bench t;
+    set_up(&t);
+    t.b.route[0].in_flight = 40; /* so that a position waits for what comes behind it */
+    assert_int_equal(tell(&t, "accounts", "1", pubsub_bytes_of("a")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "accounts", "", pubsub_bytes_of("b")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "accounts", "", pubsub_bytes_of("c")), PUBSUB_OK);
+    until(&t, is_settled);
+    assert_int_equal(t.pipe->unstored, 2);
+    assert_int_equal(tell(&t, "accounts", "4", pubsub_bytes_of("d")), PUBSUB_OK);
+    until(&t, is_settled);
+    assert_int_equal(t.pipe->unstored, 0);
+    /* With nothing that could be stored there is nothing to wait for. */
+    for (unsigned i = 0; i < 45; i++) {
+        assert_int_equal(tell(&t, "accounts", "", (pubsub_bytes){NULL, 0}), PUBSUB_OK);
+        until(&t, is_settled);
+    }
+    assert_int_equal(t.pipe->unstored, 45);
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
+static void remember(void *ctx, pubsub_bytes model, pubsub_bytes position)
+{
+    char *text = ctx;
+    size_t used = strlen(text);
+    (void)snprintf(text + used, 256 - used, "%.*s=%.*s ", (int)model.len, (const char *)model.data,
+                   (int)position.len, (const char *)position.data);
+}
+
+/* A connector whose models are patterns learns what is stored, though it knows no names. */
+static void test_pipe_tells_all_that_is_stored(void **state)
+{
+    (void)state;
+    bench t;
+    char text[256] = "";
+    set_up(&t);
+    t.pipe->emitter.stored_all(&t.pipe->emitter, remember, text);
+    assert_string_equal(text, "");
+    assert_int_equal(tell(&t, "accounts", "7", pubsub_bytes_of("a")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "orders", "", pubsub_bytes_of("b")), PUBSUB_OK);
+    until(&t, is_settled);
+    t.pipe->emitter.stored_all(&t.pipe->emitter, remember, text);
+    assert_string_equal(text, "accounts=7 ");
+    tear_down(&t);
+    assert_int_equal(pubsub__alloc_live(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +612,11 @@ int main(void)
         cmocka_unit_test(test_pipe_stops_at_too_many_models),
         cmocka_unit_test(test_pipe_goes_on_after_memory_was_short),
         cmocka_unit_test(test_pipe_keeps_the_order_behind_a_retry),
+        cmocka_unit_test(test_pipe_keeps_the_order_of_a_key),
+        cmocka_unit_test(test_pipe_counts_what_comes_again),
+        cmocka_unit_test(test_pipe_tells_all_that_is_stored),
+        cmocka_unit_test(test_pipe_frees_what_never_went),
+        cmocka_unit_test(test_pipe_stops_before_the_next_of_a_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

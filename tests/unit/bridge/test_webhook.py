@@ -261,6 +261,25 @@ class Requests(unittest.TestCase):
             self.assertEqual(hooks.send(headers={"X-Id": "1"})[0], 200)
             hooks.probe.expect("event", id="1")
 
+    def test_what_can_never_be_kept_is_refused_for_good(self):
+        with Hooks("id_header=X-Id") as hooks:
+            for name, status in (("ETOOBIG", 413), ("EINVAL", 422), ("ETOPIC", 422)):
+                hooks.probe.tell("refuse " + name)
+                answer = hooks.send(headers={"X-Id": name})
+                self.assertEqual((answer[0], answer[1].headers["Retry-After"]), (status, None))
+                self.assertIn("do not send it again", answer[2])
+                self.assertIn("refused for good", hooks.probe.expect("error")["text"])
+                hooks.probe.tell("hold")
+                join = hooks.later(headers={"X-Id": name})
+                hooks.probe.expect("event", id=name)  # it is not among those that are known
+                hooks.probe.tell("settle " + name, "settled")
+                self.assertEqual(join()[0], status)
+            for name in "ECLOSED", "ENOSPC", "ENOMEM":
+                hooks.probe.tell("refuse " + name)
+                status, answer, _ = hooks.send()
+                self.assertEqual((status, answer.headers["Retry-After"]), (503, "5"))
+            self.assertEqual(hooks.probe.count("error"), 0)
+
     def test_full(self):
         with Hooks("max_pending=2") as hooks:
             hooks.probe.tell("full")

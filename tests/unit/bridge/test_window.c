@@ -5,7 +5,10 @@
 #include "base/rand.h"
 #include "support/cmocka.h"
 
+#include <pubsub/connector.h>
+
 #include <stdio.h>
+#include <string.h>
 
 static pubsub_bytes bytes(const char *text)
 {
@@ -197,6 +200,55 @@ static void test_window_survives_no_memory(void **state)
     assert_int_equal(pubsub__alloc_live(), 0);
 }
 
+/* What stands behind the last position is done, and comes again all the same. */
+static void test_window_knows_what_a_position_covers(void **state)
+{
+    (void)state;
+    bridge_window window;
+    uint64_t n[5];
+    bridge_window_init(&window, 8);
+    assert_true(bridge_window_add(&window, bytes("a"), &n[0]));
+    assert_true(bridge_window_add(&window, bytes(""), &n[1]));
+    assert_true(bridge_window_add(&window, bytes(""), &n[2]));
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(bridge_window_done(&window, n[i]));
+    }
+    assert_commit(&window, "a");
+    assert_int_equal(window.covers, n[1]);
+    assert_true(bridge_window_add(&window, bytes(""), &n[3]));
+    assert_true(bridge_window_add(&window, bytes("e"), &n[4]));
+    assert_true(bridge_window_done(&window, n[3]));
+    assert_commit(&window, NULL);
+    assert_int_equal(window.covers, n[1]);
+    assert_true(bridge_window_done(&window, n[4]));
+    assert_commit(&window, "e");
+    assert_int_equal(window.covers, n[4] + 1);
+    assert_true(bridge_window_add(&window, bytes(""), &n[0]));
+    assert_true(bridge_window_done(&window, n[0]));
+    assert_int_equal(window.covers, n[0]);
+    assert_true(bridge_window_pass(&window, bytes("f")));
+    assert_commit(&window, "f");
+    assert_int_equal(window.covers, n[0] + 1);
+    bridge_window_fini(&window);
+}
+
+static void test_window_takes_the_longest_positions(void **state)
+{
+    (void)state;
+    bridge_window window;
+    char *text = pubsub__alloc(PUBSUB_POSITION_BYTES_MAX + 1);
+    assert_non_null(text);
+    bridge_window_init(&window, 2);
+    for (char c = 'a'; c < 'd'; c++) {
+        memset(text, c, PUBSUB_POSITION_BYTES_MAX);
+        text[PUBSUB_POSITION_BYTES_MAX] = '\0';
+        assert_true(bridge_window_pass(&window, bytes(text)));
+        assert_commit(&window, text);
+    }
+    bridge_window_fini(&window);
+    pubsub__free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +258,8 @@ int main(void)
         cmocka_unit_test(test_window_equals_a_naive_model),
         cmocka_unit_test(test_window_takes_no_memory_in_the_steady_state),
         cmocka_unit_test(test_window_survives_no_memory),
+        cmocka_unit_test(test_window_knows_what_a_position_covers),
+        cmocka_unit_test(test_window_takes_the_longest_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,47 @@ static void test_credit_in_bytes_counts_kept_messages(void **state)
     }
 }
 
+/* What is let go of together gives back its bytes together; what somebody else still holds does not. */
+static void test_credit_in_bytes_of_a_batch_goes_back(void **state)
+{
+    fixture *f = *state;
+    static char payload[1501];
+    kit_peer *peer = fixture_connected(f, NULL);
+    kit_sub *sub = NULL;
+    pubsub_message *batch[4] = {NULL, NULL, NULL, NULL};
+    scripted_respect_credit(f->broker, true);
+    sub = kit_subscribe_later(peer, "a", "prefetch_bytes=4k", NULL, NULL);
+    sub->keep = true;
+    KIT_OK(pubsub_subscription_wait(sub->handle, kit_ms(KIT_PATIENCE), NULL, NULL), NULL);
+    memset(payload, 'x', sizeof(payload) - 1);
+    for (uint64_t i = 0; i < 6; i++) {
+        scripted_deliver_one(f->broker, "a", payload, i);
+        kit_turn(&f->net);
+    }
+    AWAIT(f, kit_count(sub) >= 3);
+    kit_flush(peer);
+    for (int i = 0; i < 10; i++) {
+        kit_turn(&f->net);
+    }
+    assert_int_equal(kit_count(sub), 3);
+    batch[0] = kit_at(sub, 0)->ref;
+    batch[2] = kit_at(sub, 1)->ref; /* nothing in between */
+    batch[3] = pubsub_message_ref(kit_at(sub, 2)->ref);
+    pubsub_message_unref_batch(batch, 4);
+    kit_at(sub, 0)->ref = kit_at(sub, 1)->ref = NULL;
+    AWAIT(f, kit_count(sub) > 3);
+    assert_string_equal(pubsub_message_payload(kit_at(sub, 2)->ref).data, payload);
+    AWAIT(f, kit_count(sub) > 4);
+    /* Nobody counts any more when the subscription is over. */
+    KIT_OK(pubsub_subscription_unsubscribe(sub->handle, 0, NULL), NULL);
+    for (size_t i = 2; i < 5; i++) {
+        batch[i - 2] = kit_at(sub, i)->ref;
+        kit_at(sub, i)->ref = NULL;
+    }
+    pubsub_message_unref_batch(batch, 3);
+    pubsub_message_unref_batch(NULL, 0);
+}
+
 /* At qos 0 from a broker that cannot wait: the newest are dropped, counted, and told once. */
 static void test_credit_overflow_raises_one_gap_per_episode(void **state)
 {
@@ -185,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(test_credit_is_respected_and_given_back),
         FIXTURE_TEST(test_credit_in_bytes_counts_kept_messages),
+        FIXTURE_TEST(test_credit_in_bytes_of_a_batch_goes_back),
         FIXTURE_TEST(test_credit_overflow_raises_one_gap_per_episode),
         FIXTURE_TEST(test_credit_overflow_drops_nothing_that_has_an_ack),
         FIXTURE_TEST(test_credit_of_one_subscription_is_not_anothers),

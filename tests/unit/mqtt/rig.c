@@ -149,6 +149,24 @@ uint16_t rig_port(kit_broker *broker, const char *name)
     return (uint16_t)strtoul(kit_broker_need(broker, name), NULL, 10);
 }
 
+static kit_broker *stock;
+
+uint16_t rig_stock_port(void)
+{
+    if (stock == NULL) {
+        stock = kit_broker_start("mosquitto", NULL);
+    }
+    return rig_port(stock, "port_plain");
+}
+
+int rig_stop_stock(void **state)
+{
+    (void)state;
+    kit_broker_stop(stock);
+    stock = NULL;
+    return 0;
+}
+
 void rig_turn(rig *r)
 {
     pthread_mutex_lock(&r->lock);

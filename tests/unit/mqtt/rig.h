@@ -50,6 +50,10 @@ rig *rig_new(uint16_t port);
 void rig_free(rig *r);
 /* A port of this broker ("port_plain"). */
 uint16_t rig_port(kit_broker *broker, const char *name);
+/* Of the one broker for all tests of a program, with stock settings: 20 unacknowledged packets at most. */
+uint16_t rig_stock_port(void);
+/* The last thing of a group of tests. */
+int rig_stop_stock(void **state);
 
 /* One turn: run when woken, else nudge and breathe. */
 void rig_turn(rig *r);

@@ -10,29 +10,10 @@
 
 #define OPS (&pubsub__mqtt_paho)
 
-static kit_broker *g_broker;
-
-/* One for all tests, with stock settings: 20 unacknowledged packets at most. */
-static uint16_t stock_port(void)
-{
-    if (g_broker == NULL) {
-        g_broker = kit_broker_start("mosquitto", NULL);
-    }
-    return rig_port(g_broker, "port_plain");
-}
-
-static int stop_broker(void **state)
-{
-    (void)state;
-    kit_broker_stop(g_broker);
-    g_broker = NULL;
-    return 0;
-}
-
 static void test_paho_connects(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
     rig_connect(r);
     assert_int_equal(r->connack.version, MQTT_V5);
     assert_false(r->connack.session_present);
@@ -51,7 +32,7 @@ static void test_paho_connects(void **state)
 static void test_paho_publishes_each_qos(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
     rig_connect(r);
     rig_subscribe(r, "paho/qos/#", 2);
     for (uint8_t version = 0; version < 2; version++) {
@@ -86,7 +67,7 @@ static void test_paho_publishes_each_qos(void **state)
 static void test_paho_carries_all_properties(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
     mqtt_user_property user[40];
     char names[40][16], values[40][16];
     mqtt_filter filter = {.filter = "paho/properties", .qos = 1};
@@ -139,7 +120,7 @@ static void test_paho_carries_all_properties(void **state)
 static void test_paho_tells_subscribe_results(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
     mqtt_filter filters[MQTT_FILTERS_MAX];
     char names[MQTT_FILTERS_MAX][24];
     const char *gone[2] = {"paho/many/0", "paho/many/1"};
@@ -171,7 +152,7 @@ static void test_paho_tells_subscribe_results(void **state)
 static void test_paho_bounds_what_is_in_flight(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
     size_t sent = 0;
 
     rig_connect(r);
@@ -193,7 +174,7 @@ static void test_paho_leaves_sigpipe_alone(void **state)
 {
     (void)state;
     struct sigaction now;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
 
     rig_connect(r);
     assert_int_equal(sigaction(SIGPIPE, NULL, &now), 0);
@@ -206,7 +187,7 @@ static void test_paho_leaves_sigpipe_alone(void **state)
 static void test_paho_ends_inside_an_event(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
 
     rig_connect(r);
     rig_subscribe(r, "paho/end", 1);
@@ -221,8 +202,8 @@ static void test_paho_ends_inside_an_event(void **state)
 static void test_paho_is_left_alone_by_a_child(void **state)
 {
     (void)state;
-    rig *r = rig_new(stock_port());
-    rig *other = rig_new(stock_port());
+    rig *r = rig_new(rig_stock_port());
+    rig *other = rig_new(rig_stock_port());
     int status = 0;
 
     r->keep = 1;
@@ -270,5 +251,5 @@ int main(void)
         cmocka_unit_test(test_paho_is_left_alone_by_a_child),
         cmocka_unit_test(test_paho_names_reasons),
     };
-    return cmocka_run_group_tests(tests, NULL, stop_broker);
+    return cmocka_run_group_tests(tests, NULL, rig_stop_stock);
 }

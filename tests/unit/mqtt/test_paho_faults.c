@@ -9,24 +9,6 @@
 
 #define OPS (&pubsub__mqtt_paho)
 
-static kit_broker *g_broker;
-
-static uint16_t stock_port(void)
-{
-    if (g_broker == NULL) {
-        g_broker = kit_broker_start("mosquitto", NULL);
-    }
-    return rig_port(g_broker, "port_plain");
-}
-
-static int stop_broker(void **state)
-{
-    (void)state;
-    kit_broker_stop(g_broker);
-    g_broker = NULL;
-    return 0;
-}
-
 static void each_answered_once(const rig *r)
 {
     for (size_t i = 1; i <= r->next_token; i++) {
@@ -37,7 +19,7 @@ static void each_answered_once(const rig *r)
 /* Cut the connection again and again while publishes are in flight. */
 static void cut_and_reconnect(int version, bool session)
 {
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     rig *r = rig_new(kit_proxy_port(proxy));
     size_t lost = 0;
 
@@ -113,7 +95,7 @@ static void lose_answers(rig *r, kit_proxy *proxy, kit_mqtt_tap *tap, uint8_t qo
 static void test_paho_faults_resends_in_session(void **state)
 {
     (void)state;
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     kit_mqtt_tap tap;
     memset(&tap, 0, sizeof(tap));
     kit_filter filter = kit_mqtt_filter(&tap);
@@ -139,9 +121,9 @@ static void test_paho_faults_resends_in_session(void **state)
 static void test_paho_faults_is_taken_over(void **state)
 {
     (void)state;
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     rig *first = rig_new(kit_proxy_port(proxy));
-    rig *second = rig_new(stock_port());
+    rig *second = rig_new(rig_stock_port());
 
     second->target.client_id = first->client_id;
     rig_connect(first);
@@ -169,7 +151,7 @@ static void test_paho_faults_is_taken_over(void **state)
 static void test_paho_faults_gives_up_and_connects_again(void **state)
 {
     (void)state;
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     rig *r = rig_new(kit_proxy_port(proxy));
     pubsub_error err = PUBSUB_ERROR_INIT;
 
@@ -213,7 +195,7 @@ static void test_paho_faults_gives_up_and_connects_again(void **state)
 static void test_paho_faults_end_with_requests_open(void **state)
 {
     (void)state;
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     rig *r = rig_new(kit_proxy_port(proxy));
     mqtt_filter filter = {.filter = "paho/open", .qos = 1};
     const char *gone[1] = {"paho/open"};
@@ -264,7 +246,7 @@ static void test_paho_faults_subscribe_is_refused(void **state)
 {
     (void)state;
     static uint8_t code = 0x87;
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     kit_filter filter = {.bytes = refuse, .ctx = &code};
     kit_proxy_filter(proxy, KIT_TO_CLIENT, &filter);
     mqtt_filter filters[2] = {{.filter = "paho/no", .qos = 1}, {.filter = "paho/no/2", .qos = 2}};
@@ -294,7 +276,7 @@ static void test_paho_faults_survive_writes_into_nothing(void **state)
 {
     (void)state;
     struct sigaction now;
-    kit_proxy *proxy = kit_proxy_start(stock_port());
+    kit_proxy *proxy = kit_proxy_start(rig_stock_port());
     rig *r = rig_new(kit_proxy_port(proxy));
 
     assert_int_equal(sigaction(SIGPIPE, NULL, &now), 0);
@@ -327,5 +309,5 @@ int main(void)
         cmocka_unit_test(test_paho_faults_subscribe_is_refused),
         cmocka_unit_test(test_paho_faults_survive_writes_into_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, stop_broker);
+    return cmocka_run_group_tests(tests, NULL, rig_stop_stock);
 }

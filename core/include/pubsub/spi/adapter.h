@@ -3,8 +3,15 @@
 #define PUBSUB_SPI_ADAPTER_H
 
 /** @file adapter.h
- *  What an adapter implements: one table of functions. What it may call is in sink.h. Unstable until
- *  several adapters exist: an adapter built for another PUBSUB_SPI_ABI is refused.
+ *  What an adapter implements: one table of functions. What it may call is in sink.h, transport.h and
+ *  support.h, besides the public API. It is a part of the library, a shared object of its own that the
+ *  library opens at the first use of its scheme, or a part of a program.
+ *
+ *  Versions: an adapter built for another PUBSUB_SPI_ABI is refused. The number changes when something is
+ *  taken away or means something else, and when a struct grows that the adapter makes, that is passed in an
+ *  array or that lies inside another. Without a new number a struct may only grow at its end: pubsub_adapter
+ *  (`size` says how far the adapter's reaches; what it does not reach does not exist), and what the core makes
+ *  and hands over by pointer. Enumerations may get further values.
  *
  *  Rules that hold for every member unless it says otherwise:
  *  - It is called on the client's I/O thread, one call at a time, with no lock held. Members marked
@@ -80,6 +87,7 @@ typedef struct pubsub_subscribe_request {
     uint64_t prefetch_bytes; /**< credit in bytes */
     uint32_t max_attempts;   /**< 0 = no limit; the core dead-letters, for information only */
     uint64_t features;       /**< PUBSUB_BIT of everything asked for */
+    uint64_t reserved[4];    /**< 0; so that it can grow where it is inside another */
 } pubsub_subscribe_request;
 
 /** What is asked for: of one publish (subscribe NULL) or one subscribe. */
@@ -276,9 +284,28 @@ typedef struct pubsub_adapter {
     uint32_t flags; /**< PUBSUB_ADAPTER_* */
 } pubsub_adapter;
 
+/** What a shared object with an adapter exports under this name: its table. Called NAME.so, where NAME is the
+ *  adapter's, and put where adapters are looked for, it is opened when a URL's scheme (up to a `+`) or an
+ *  option's prefix is NAME. Never closed again once it was taken. */
+extern PUBSUB_API const pubsub_adapter pubsub_adapter_v1;
+
+/** Open an adapter from a file and make it known to this process, as by its scheme. A second call for the
+ *  same file finds what the first one opened.
+ *  @param path  shared object with `pubsub_adapter_v1`; a name without a slash is looked for by the dynamic
+ *               linker.
+ *  @param out   the adapter's table, may be NULL.
+ *  @param err   optional detail, may be NULL.
+ *  Returns:   PUBSUB_OK; PUBSUB_ENOTFOUND when it cannot be loaded or exports no adapter; else as
+ *             pubsub_adapter_register; PUBSUB_ENOTSUP in a program that has the library built in.
+ *  Thread:    any. Takes as long as loading the object takes.
+ *  Ownership: the table is the object's, which stays for ever.
+ *  Since:     0.1    Source: - */
+PUBSUB_API pubsub_err pubsub_adapter_load(const char *path, const pubsub_adapter **out,
+                                          pubsub_error *err);
+
 /** Make an adapter known to this process, for schemes the library has no adapter for. Its table must
  *  stay in place for ever.
- *  Returns:   PUBSUB_OK; PUBSUB_EVERSION for another ABI; PUBSUB_EINVAL for a table with missing members;
+ *  Returns:   PUBSUB_OK; PUBSUB_EVERSION for another ABI or size; PUBSUB_EINVAL for one with missing members;
  *             PUBSUB_EBUSY when a scheme or the name is taken; PUBSUB_EFULL beyond 32 adapters.
  *  Thread:    any.
  *  Ownership: the table stays the caller's.

@@ -210,6 +210,7 @@ typedef struct pubsub_spi_subscribed {
     bool resumed;          /**< it had a stored position or session and goes on there */
     pubsub_qos qos;        /**< granted */
     const pubsub_gap *gap; /**< may have missed messages; NULL = continuous. The reason is static */
+    uint64_t waiting;      /**< messages that are stored for it; 0 = none, or not known */
 } pubsub_spi_subscribed;
 
 /** The answer to `subscribe`.
