@@ -526,6 +526,9 @@ void pubsub__inbox_published_locked(pubsub_client *client, const pubsub__publish
 /* The subscription of an inbox, not asked for yet. */
 pubsub_err pubsub__subscribe_make_inbox(pubsub_client *client, const char *topic,
                                         pubsub_subscription **out, pubsub_error *err);
+/* @locks lock held. Tell the I/O thread; false when memory is short. */
+bool pubsub__command_push(pubsub_client *client, pubsub__command_kind kind,
+                          pubsub_subscription *subscription, bool forget);
 /* @locks lock held. Ask for it; takes over the reference. */
 bool pubsub__subscribe_inbox_locked(pubsub_client *client, pubsub_subscription *inbox);
 
@@ -556,7 +559,7 @@ void pubsub__subs_end_all(pubsub_client *client, const pubsub_error *why);
 /* Ask the server's caps about everything that waits. */
 void pubsub__subs_negotiate(pubsub_client *client);
 void pubsub__publish_negotiate(pubsub_client *client);
-/* @locks lock held. Marks it ended and queues the rest; false when it was ended already. */
+/* unsubscribe.c, @locks lock held. Marks it ended and queues the rest; false when it was ended already. */
 bool pubsub__sub_end_locked(pubsub_client *client, pubsub_subscription *subscription, bool forget);
 /* @locks lock held. Its refusal, or PUBSUB_ECLOSED. */
 pubsub_err pubsub__sub_ended_error(const pubsub_subscription *sub, pubsub_error *err);

@@ -74,11 +74,12 @@ static void expect_order(watch *w)
 /* A subscription whose messages come again; where only the client itself can see to that, a plain one. */
 static const char *acked(conf *t, const char *rest)
 {
-    if (!conf_offers(t, F(ACK))) {
+    bool durable = conf_offers(t, F(DURABLE));
+    if (!conf_offers(t, F(ACK)) || (!durable && !conf_offers(t, F(GROUP)))) {
         return conf_text(t, "workers=4 %s", rest);
     }
-    const char *kind = conf_offers(t, F(DURABLE)) ? "durable" : "group";
-    return conf_text(t, "%s=%s workers=4 %s", kind, conf_name(t, "w"), rest);
+    return conf_text(t, "%s=%s workers=4 %s", durable ? "durable" : "group", conf_name(t, "w"),
+                     rest);
 }
 
 static void keys_keep_their_order(conf *t)
