@@ -27,6 +27,9 @@ static pubsub_err kafka_init(void *ctx, const pubsub_adapter_config *config, pub
     }
     const char *keyless = pubsub_options_get(config->options, "kafka.keyless");
     self->spread = keyless != NULL && strcmp(keyless, "spread") == 0;
+    (void)pubsub_options_int(config->options, "kafka.keep_alive", &self->keep_alive);
+    atomic_init(&self->stop, false);
+    self->making.stop = &self->stop;
     self->making.partitions = (int)partitions;
     self->making.replication = (int)replication;
     /* What librdkafka refuses is the caller's to know now, not when it connects. */
@@ -45,7 +48,9 @@ static void kafka_fini(void *ctx, bool forked)
     kaf_self *self = ctx;
     pubsub_watch_free(self->watch);
     pubsub_timer_free(self->rest);
+    pubsub_timer_free(self->alive);
     pubsub_timer_free(self->again);
+    atomic_store(&self->stop, true);
     pubsub__kafka_worker_free(self->worker, forked);
     pubsub__kafka_consumers_free(self, forked);
     pubsub__kafka_topics_free(self, forked);

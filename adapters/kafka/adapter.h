@@ -22,6 +22,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <stdatomic.h>
+
 typedef struct kaf_self kaf_self;
 typedef struct kaf_topic kaf_topic;
 typedef struct kaf_sub kaf_sub;
@@ -50,6 +52,7 @@ struct kaf_topic {
 
 /* How containers are made that are not there. */
 typedef struct kaf_making {
+    const atomic_bool *stop; /* set when nobody waits any more; NULL = never */
     bool create;
     int partitions;
     int replication; /* -1 = as the broker is set */
@@ -74,12 +77,14 @@ struct kaf_self {
     const pubsub_adapter_config *config;
     kaf_naming naming;
     kaf_making making;
-    bool spread; /* messages without a key go to any partition */
+    atomic_bool stop; /* the client ends: the worker hurries */
+    bool spread;      /* messages without a key go to any partition */
     rd_kafka_t *producer;
     rd_kafka_queue_t *events; /* the producer's: delivery reports, errors, log */
     int wake_fd;
     pubsub_watch *watch;
     pubsub_timer *rest;  /* of a long queue */
+    pubsub_timer *alive; /* asks for a sign of life */
     pubsub_timer *again; /* what could not be done is tried again */
     kaf_worker *worker;
     bool up;
@@ -87,10 +92,12 @@ struct kaf_self {
     bool closing;
     /* link.c */
     struct kaf_connect *connecting; /* the job that does it; NULL = none */
-    bool probing;                   /* a job asks whether the cluster is there again */
-    bool retiring;                  /* the producer is destroyed, then `closed` is told */
-    pubsub_error renew; /* why another producer has to take over; code OK = it need not */
-    pubsub_error lost;  /* the last error of a broker, for who asks why */
+    pubsub_duration_ms keep_alive;
+    pubsub_duration_ms silent; /* for so long there was no sign of life */
+    bool probing;              /* a job asks whether the cluster is there again */
+    bool retiring;             /* the producer is destroyed, then `closed` is told */
+    pubsub_error renew;        /* why another producer has to take over; code OK = it need not */
+    pubsub_error lost;         /* the last error of a broker, for who asks why */
     /* topics.c */
     kaf_topic **buckets;
     size_t bucket_count;

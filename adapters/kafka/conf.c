@@ -12,6 +12,9 @@
 /* librdkafka's configuration from URL and options. */
 
 enum { PORT = 9092, HOSTS_MAX = 16 * 1024, WHY_SIZE = 160 };
+/* librdkafka's own patience with a request, and with one that is answered by a broker's disk; the least it takes with
+ * a consumer that waits half a second for messages. */
+enum { DEAD_MS = 60000, ANSWER_MS = 30000, DEAD_LEAST_MS = 2000 };
 
 #define PREFIX "kafka."
 
@@ -221,6 +224,11 @@ static void set_common(maker *to)
     set(to, "allow.auto.create.topics", "false");
     set_int(to, "socket.connection.setup.timeout.ms",
             number(to, "connect_timeout", 1000, INT32_MAX));
+    int64_t alive = number(to, PREFIX "keep_alive", 0, DEAD_MS);
+    if (alive > 0) { /* a request without an answer for so long ends its connection */
+        int64_t dead = alive * 2 < DEAD_LEAST_MS ? DEAD_LEAST_MS : alive * 2;
+        set_int(to, "socket.timeout.ms", dead < DEAD_MS ? dead : DEAD_MS);
+    }
     int64_t most = number(to, "reconnect_max", 1, INT64_C(3600) * 1000);
     set_int(to, "reconnect.backoff.max.ms", most);
     set_int(to, "reconnect.backoff.ms", number(to, "reconnect_min", 1, most));
@@ -235,6 +243,10 @@ static void set_producer(maker *to, uint32_t batch_size)
     }
     set(to, "partitioner", "murmur2_random");
     set(to, "linger.ms", "0");
+    int64_t alive = number(to, PREFIX "keep_alive", 0, DEAD_MS);
+    if (alive > 0 && alive * 2 < ANSWER_MS) {
+        set_int(to, "request.timeout.ms", alive * 2 < DEAD_LEAST_MS ? DEAD_LEAST_MS : alive * 2);
+    }
     set_int(to, "message.timeout.ms", number(to, "publish_timeout", 0, INT32_MAX));
     const char *acks = pubsub_options_get(to->options, PREFIX "acks");
     acks = acks != NULL ? acks : pubsub_options_get(to->options, PREFIX "request.required.acks");

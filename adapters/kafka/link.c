@@ -13,7 +13,14 @@
 /* The connection to the cluster: first contact, lost and found again, events, the end. */
 
 /* So many events in one turn; the rest after the others of this client had theirs. */
-enum { EVENTS_MAX = 64, PROBE_MS = 500, AGAIN_MS = 100, ASK_MS = 50, ASK_MAX_MS = 1000 };
+enum {
+    EVENTS_MAX = 64,
+    PROBE_MS = 500,
+    SIGN_MS = 3000,
+    AGAIN_MS = 100,
+    ASK_MS = 50,
+    ASK_MAX_MS = 1000
+};
 
 /* ---- the first contact ---------------------------------------------------------------------------- */
 
@@ -40,8 +47,11 @@ static void note(pubsub_error *lost, const rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error((rd_kafka_event_t *)(uintptr_t)event);
     pubsub_err as = pubsub__kafka_code(code);
-    pubsub_error_set(lost, as == PUBSUB_ELOST ? PUBSUB_ECONNECT : as, "%s",
-                     rd_kafka_event_error_string((rd_kafka_event_t *)(uintptr_t)event));
+    const char *text = rd_kafka_event_error_string((rd_kafka_event_t *)(uintptr_t)event);
+    /* The other side may be on its way down, or up, and nobody has refused anything. */
+    bool cut = as == PUBSUB_ETLS &&
+               (strstr(text, "unexpected eof") != NULL || strstr(text, "Connection reset") != NULL);
+    pubsub_error_set(lost, as == PUBSUB_ELOST || cut ? PUBSUB_ECONNECT : as, "%s", text);
     lost->native_code = code;
 }
 
@@ -169,6 +179,17 @@ static void tell_caps(kaf_self *self, int brokers)
     pubsub_sink_caps(self->sink, &caps);
 }
 
+static void go_up(kaf_self *self)
+{
+    self->up = true;
+    self->silent = 0;
+    self->lost = (pubsub_error)PUBSUB_ERROR_INIT;
+    if (self->keep_alive > 0) {
+        pubsub_timer_start(self->alive, self->keep_alive);
+    }
+    pubsub_sink_link_up(self->sink, 0);
+}
+
 static void connect_failed(kaf_self *self, const pubsub_error *why)
 {
     pubsub_error error = *why;
@@ -202,11 +223,9 @@ static void connect_done(kaf_job *job, bool dropped)
         self->producer = me->rk;
         self->events = rd_kafka_queue_get_main(me->rk);
         pubsub__kafka_listen(self, self->events);
-        self->up = true;
         self->paused = false;
-        self->lost = (pubsub_error)PUBSUB_ERROR_INIT;
         tell_caps(self, me->brokers);
-        pubsub_sink_link_up(self->sink, 0);
+        go_up(self);
     }
     pubsub__free(me);
 }
@@ -220,6 +239,7 @@ static void on_fd(void *ctx, uint32_t events)
 }
 
 static void try_again(void *ctx);
+static void ask_for_a_sign(void *ctx);
 
 /* What an instance needs while it is not closed. */
 static pubsub_err open_parts(kaf_self *self, pubsub_error *err)
@@ -236,13 +256,17 @@ static pubsub_err open_parts(kaf_self *self, pubsub_error *err)
     if (self->rest == NULL) {
         self->rest = pubsub_timer_new(self->sink, serve, self);
     }
+    if (self->alive == NULL) {
+        self->alive = pubsub_timer_new(self->sink, ask_for_a_sign, self);
+    }
     if (self->again == NULL) {
         self->again = pubsub_timer_new(self->sink, try_again, self);
     }
     if (self->worker == NULL) {
         self->worker = pubsub__kafka_worker_new(self->sink);
     }
-    if (self->watch == NULL || self->rest == NULL || self->again == NULL || self->worker == NULL) {
+    if (self->watch == NULL || self->rest == NULL || self->alive == NULL || self->again == NULL ||
+        self->worker == NULL) {
         return pubsub_error_set(err, PUBSUB_ENOMEM, "no memory, or no thread, for a connection");
     }
     pubsub_watch_set(self->watch, PUBSUB_WATCH_READ);
@@ -277,6 +301,7 @@ pubsub_err pubsub__kafka_connect(void *ctx, uint32_t link, pubsub_error *err)
         return pubsub_error_set(err, PUBSUB_EINTERNAL, "there is no link but the first");
     }
     self->closing = false;
+    atomic_store(&self->stop, false);
     pubsub_err rc = open_parts(self, err);
     return rc == PUBSUB_OK ? begin(self, err) : rc;
 }
@@ -297,6 +322,7 @@ void pubsub__kafka_disconnect(void *ctx, uint32_t link, bool final)
         return;
     }
     cancel_connect(self);
+    atomic_store(&self->stop, final);
     if (final || self->producer != NULL) {
         pubsub_error_set(&error, PUBSUB_ELOST, "the connection was given up before the answer");
         (void)drop_producer(self, &error);
@@ -310,6 +336,7 @@ typedef struct probe_job {
     kaf_job job;
     kaf_self *self;
     rd_kafka_t *rk;
+    int timeout_ms;
     bool found;
 } probe_job;
 
@@ -321,8 +348,8 @@ static void probe_run(kaf_job *job)
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(me->rk, KAF_CONTAINER_TOPICS, NULL);
     if (rkt != NULL) {
-        me->found =
-            rd_kafka_metadata(me->rk, 0, rkt, &metadata, PROBE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+        me->found = rd_kafka_metadata(me->rk, 0, rkt, &metadata, me->timeout_ms) ==
+                    RD_KAFKA_RESP_ERR_NO_ERROR;
         rd_kafka_topic_destroy(rkt);
     }
     if (metadata != NULL) {
@@ -330,48 +357,7 @@ static void probe_run(kaf_job *job)
     }
 }
 
-static void probe_done(kaf_job *job, bool dropped)
-{
-    probe_job *me = (probe_job *)job;
-    kaf_self *self = me->self;
-    self->probing = false;
-    if (!dropped && self->paused && self->producer == me->rk) {
-        if (me->found) {
-            self->paused = false;
-            self->up = true;
-            pubsub_sink_link_up(self->sink, 0);
-        } else {
-            pubsub_timer_start(self->again, AGAIN_MS);
-        }
-    }
-    pubsub__free(me);
-}
-
-static void probe(kaf_self *self)
-{
-    probe_job *me = self->probing ? NULL : pubsub__calloc(1, sizeof(*me));
-    if (me == NULL) {
-        return;
-    }
-    me->job.run = probe_run;
-    me->job.done = probe_done;
-    me->self = self;
-    me->rk = self->producer;
-    self->probing = true;
-    pubsub__kafka_worker_do(self->worker, &me->job);
-}
-
-static void try_again(void *ctx)
-{
-    kaf_self *self = ctx;
-    if (self->paused && self->producer != NULL) {
-        probe(self);
-    }
-    if (self->up && self->starved) {
-        self->starved = false;
-        pubsub_sink_writable(self->sink);
-    }
-}
+static void probe(kaf_self *self);
 
 /* The library goes on by itself, unless the user wants none of that. */
 static void cluster_lost(kaf_self *self)
@@ -391,6 +377,80 @@ static void cluster_lost(kaf_self *self)
     } else {
         (void)drop_producer(self, &why);
         pubsub_sink_link_down(self->sink, 0, &why);
+    }
+}
+
+/* Nothing tells that a connection stands and carries nothing, but that an answer does not come. */
+static void judge_silence(kaf_self *self, const probe_job *me)
+{
+    if (me->found) {
+        self->silent = 0;
+        pubsub_timer_start(self->alive, self->keep_alive);
+        return;
+    }
+    self->silent += me->timeout_ms;
+    if (self->silent < self->keep_alive) {
+        probe(self);
+        return;
+    }
+    pubsub_error_set(&self->lost, PUBSUB_ELOST, "no sign of life from the cluster for %lld ms",
+                     (long long)self->silent);
+    cluster_lost(self);
+}
+
+static void probe_done(kaf_job *job, bool dropped)
+{
+    probe_job *me = (probe_job *)job;
+    kaf_self *self = me->self;
+    self->probing = false;
+    if (!dropped && self->up && self->producer == me->rk) {
+        judge_silence(self, me);
+    } else if (!dropped && self->paused && self->producer == me->rk) {
+        if (me->found) {
+            self->paused = false;
+            go_up(self);
+        } else {
+            pubsub_timer_start(self->again, AGAIN_MS);
+        }
+    }
+    pubsub__free(me);
+}
+
+static void probe(kaf_self *self)
+{
+    probe_job *me = self->probing ? NULL : pubsub__calloc(1, sizeof(*me));
+    if (me == NULL) {
+        return;
+    }
+    me->job.run = probe_run;
+    me->job.done = probe_done;
+    me->self = self;
+    me->rk = self->producer;
+    me->timeout_ms = PROBE_MS;
+    if (self->up) {
+        me->timeout_ms = self->keep_alive < SIGN_MS ? (int)self->keep_alive : SIGN_MS;
+    }
+    self->probing = true;
+    pubsub__kafka_worker_do(self->worker, &me->job);
+}
+
+static void ask_for_a_sign(void *ctx)
+{
+    kaf_self *self = ctx;
+    if (self->up && self->producer != NULL) {
+        probe(self);
+    }
+}
+
+static void try_again(void *ctx)
+{
+    kaf_self *self = ctx;
+    if (self->paused && self->producer != NULL) {
+        probe(self);
+    }
+    if (self->up && self->starved) {
+        self->starved = false;
+        pubsub_sink_writable(self->sink);
     }
 }
 
@@ -506,9 +566,11 @@ static void close_parts(kaf_self *self)
 {
     pubsub_watch_free(self->watch);
     pubsub_timer_free(self->rest);
+    pubsub_timer_free(self->alive);
     pubsub_timer_free(self->again);
     self->watch = NULL;
     self->rest = NULL;
+    self->alive = NULL;
     self->again = NULL;
 }
 

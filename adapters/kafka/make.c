@@ -13,8 +13,15 @@
 
 #define ANSWER_MS 10000
 #define STEP_MS 3000
+#define SLICE_MS 200
 #define AGAIN_NS UINT64_C(20000000)
 #define MS_PER_HOUR "3600000"
+
+/* The client ends, and waits for this thread. */
+static bool stopped(const kaf_making *how)
+{
+    return how->stop != NULL && atomic_load(how->stop);
+}
 
 typedef enum found { FOUND, MISSING, PENDING, FAILED } found;
 
@@ -27,11 +34,11 @@ static int32_t leaders(const rd_kafka_metadata_topic_t *topic)
     return count;
 }
 
-static found look(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int32_t *partitions, bool *replicated,
-                  pubsub_error *err)
+static found look(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int *patience_ms, int32_t *partitions,
+                  bool *replicated, pubsub_error *err)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t rc = rd_kafka_metadata(rk, 0, rkt, &metadata, STEP_MS);
+    rd_kafka_resp_err_t rc = rd_kafka_metadata(rk, 0, rkt, &metadata, *patience_ms);
     found result = PENDING;
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt != 1) {
         rc = RD_KAFKA_RESP_ERR__BAD_MSG;
@@ -45,16 +52,21 @@ static found look(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int32_t *partitions, bo
         result = MISSING;
     } else if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
         result = *partitions > 0 && leaders(&metadata->topics[0]) == *partitions ? FOUND : PENDING;
-    } else if (rc != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+    } else if (rc != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE && rc != RD_KAFKA_RESP_ERR__TIMED_OUT &&
+               rc != RD_KAFKA_RESP_ERR__TRANSPORT) {
         pubsub__kafka_explain(err, rc, rd_kafka_topic_name(rkt));
         result = FAILED;
     }
+    if (result == PENDING) {
+        bool silent = metadata == NULL;
+        *patience_ms = silent && *patience_ms < STEP_MS ? *patience_ms * 2 : *patience_ms;
+        pubsub_error_set(err, PUBSUB_ETIMEDOUT, "%s '%s'",
+                         silent ? "the cluster does not answer about the topic"
+                                : "there is a partition without a leader in the topic",
+                         rd_kafka_topic_name(rkt));
+    }
     if (metadata != NULL) {
         rd_kafka_metadata_destroy(metadata);
-    }
-    if (result == PENDING) {
-        pubsub_error_set(err, PUBSUB_ETIMEDOUT, "the partitions of '%s' have no leaders",
-                         rd_kafka_topic_name(rkt));
     }
     return result;
 }
@@ -128,7 +140,11 @@ static pubsub_err create(rd_kafka_t *rk, const kaf_making *how, const char *name
     (void)rd_kafka_AdminOptions_set_request_timeout(options, ANSWER_MS, NULL, 0);
     (void)rd_kafka_AdminOptions_set_operation_timeout(options, STEP_MS, NULL, 0);
     rd_kafka_CreateTopics(rk, &topic, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ANSWER_MS + STEP_MS);
+    rd_kafka_event_t *event = NULL;
+    for (int waited = 0; event == NULL && waited < ANSWER_MS + STEP_MS && !stopped(how);
+         waited += SLICE_MS) {
+        event = rd_kafka_queue_poll(queue, SLICE_MS);
+    }
     pubsub_err rc = answer_of(event, name, err);
     if (event != NULL) {
         rd_kafka_event_destroy(event);
@@ -170,12 +186,13 @@ pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char 
     uint64_t until = pubsub__clock_mono_ns() + (uint64_t)timeout * 1000000u;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, name, NULL);
     bool made = false;
+    int patience_ms = SLICE_MS; /* longer where the way is long */
     *out = NULL;
     if (rkt == NULL) {
         pubsub__kafka_explain(err, rd_kafka_last_error(), name);
         return pubsub__kafka_code(rd_kafka_last_error());
     }
-    found state = look(rk, rkt, partitions, replicated, &why);
+    found state = look(rk, rkt, &patience_ms, partitions, replicated, &why);
     if (state == MISSING && !how->create) {
         pubsub_error_set(&why, PUBSUB_ENOTFOUND,
                          "Kafka has no topic '%s', and kafka.create=no says not to make it", name);
@@ -183,17 +200,21 @@ pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char 
         made = true;
         state = PENDING;
     }
-    while (state == PENDING && pubsub__clock_mono_ns() < until) {
+    while (state == PENDING && pubsub__clock_mono_ns() < until && !stopped(how)) {
         pubsub__clock_sleep_until(pubsub__clock_mono_ns() + AGAIN_NS);
-        state = look(rk, rkt, partitions, replicated, &why);
+        state = look(rk, rkt, &patience_ms, partitions, replicated, &why);
         state = state == MISSING && made ? PENDING : state;
+    }
+    if (state != FOUND && why.code == PUBSUB_OK) {
+        pubsub_error_set(&why, PUBSUB_ETIMEDOUT, "the topic '%s' was made and cannot be seen yet",
+                         name);
     }
     if (state != FOUND) {
         rd_kafka_topic_destroy(rkt);
         if (err != NULL) {
             *err = why;
         }
-        return why.code != PUBSUB_OK ? why.code : PUBSUB_ETIMEDOUT;
+        return why.code;
     }
     if (made && !is_ours(name)) {
         announce(rk, how, name);

@@ -57,6 +57,15 @@ const pubsub_option_row pubsub__kafka_option_rows[] = {
      .default_text = "topic",
      .help = "where messages without a key go; topic: all of one topic in one partition, in order; "
              "spread: over all partitions, so that the members of a group share them"},
+    {.name = "keep_alive",
+     .adapter = "kafka",
+     .type = PUBSUB_OPTION_DURATION,
+     .scopes = C,
+     .min = 0,
+     .max = INT64_C(3600000),
+     .default_text = "30s",
+     .help = "so often the cluster is asked for a sign of life, and without one for so long it is "
+             "lost; 0 = never"},
     SECRET("ssl.key.password", "librdkafka's setting of that name"),
     SECRET("ssl.key.pem", "librdkafka's setting of that name"),
     SECRET("ssl.keystore.password", "librdkafka's setting of that name"),

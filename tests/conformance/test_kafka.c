@@ -10,7 +10,7 @@ int main(int argc, char **argv)
         .spread = "partitions=4&keyless=spread&kafka.session.timeout.ms=6000",
         .own = "generous",
         .advertise = "advertised.listeners=PLAIN://127.0.0.1",
-        .attentive = "kafka.socket.timeout.ms=1000"};
+        .attentive = "kafka.keep_alive=1s"};
     static const conf_adapter kafka = {
         .name = "kafka",
         .network = &broker,
