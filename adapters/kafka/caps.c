@@ -68,8 +68,8 @@ pubsub_err pubsub__kafka_caps(const pubsub_adapter_config *config, pubsub_caps *
     cell(out, PUBSUB_FEATURE_CONTENT_TYPE, PUBSUB_EMULATED, "the header content-type");
     cell(out, PUBSUB_FEATURE_ORDER_KEY, PUBSUB_NATIVE,
          "those without a key keep the order of their topic, unless kafka.keyless=spread");
-    cell(out, PUBSUB_FEATURE_ORDER_KEY_GROUP, PUBSUB_NATIVE,
-         "when members come and go, handlers have a third of the session timeout to end");
+    cell(out, PUBSUB_FEATURE_ORDER_KEY_GROUP, PUBSUB_REFUSED,
+         "a message that failed does not hold back later ones of its key");
     cell(out, PUBSUB_FEATURE_EXPIRY, PUBSUB_EMULATED, "the header pubsub-expires-ns");
     cell(out, PUBSUB_FEATURE_DELAY, PUBSUB_REFUSED, "Kafka has no delayed messages");
     cell(out, PUBSUB_FEATURE_REQUEST_REPLY, PUBSUB_EMULATED,
