@@ -169,6 +169,7 @@ void pubsub_sink_link_up(pubsub_sink *sink, uint32_t number)
     pubsub__link *link = &client->links[number];
     if (link->state == PUBSUB__LINK_PAUSED) {
         link->state = PUBSUB__LINK_UP;
+        link->fresh = true; /* for what was asked for meanwhile; who is subscribed stays so */
         if (number == 0) {
             client->submit_blocked = false;
             pubsub__set_state(client, PUBSUB_STATE_CONNECTED, NULL);

@@ -171,6 +171,22 @@ static void test_reconnect_of_a_paused_link_is_not_ours(void **state)
     assert_int_equal(scripted_count(f->broker, SCRIPTED_SUBSCRIBE), 1);
 }
 
+static void test_reconnect_of_a_paused_link_subscribes_what_was_asked_meanwhile(void **state)
+{
+    fixture *f = *state;
+    kit_peer *peer = fixture_connected(f, NULL);
+    kit_sub *later = NULL;
+    (void)kit_subscribe(peer, "a", NULL);
+    scripted_pause(f->broker, true);
+    AWAIT(f, pubsub_client_state(peer->client) == PUBSUB_STATE_RECONNECTING);
+    later = kit_subscribe_later(peer, "b", NULL, NULL, NULL);
+    kit_turn(&f->net);
+    assert_int_equal(scripted_count(f->broker, SCRIPTED_SUBSCRIBE), 1);
+    scripted_pause(f->broker, false);
+    (void)kit_subscribed(later);
+    assert_int_equal(scripted_count(f->broker, SCRIPTED_SUBSCRIBE), 2);
+}
+
 static void test_reconnect_of_one_link_leaves_the_others(void **state)
 {
     fixture *f = *state;
@@ -282,6 +298,7 @@ int main(void)
         FIXTURE_TEST(test_reconnect_gaps_of_the_broker_are_passed_on),
         FIXTURE_TEST(test_reconnect_keeps_publishes_and_subscribes_made_meanwhile),
         FIXTURE_TEST(test_reconnect_of_a_paused_link_is_not_ours),
+        FIXTURE_TEST(test_reconnect_of_a_paused_link_subscribes_what_was_asked_meanwhile),
         FIXTURE_TEST(test_reconnect_of_one_link_leaves_the_others),
         FIXTURE_TEST(test_reconnect_a_link_given_up_refuses_its_subscriptions),
         FIXTURE_TEST(test_reconnect_a_lost_subscription_is_asked_for_again),
