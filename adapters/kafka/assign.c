@@ -25,8 +25,9 @@ static void add_parts(kaf_consumer *consumer, list *parts)
                         rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
     }
-    if (parts->cnt > 0 && consumer->paused) {
-        (void)rd_kafka_pause_partitions(consumer->rk, parts);
+    if (parts->cnt > 0) { /* that a partition was paused outlives its assignment */
+        (void)(consumer->paused ? rd_kafka_pause_partitions(consumer->rk, parts)
+                                : rd_kafka_resume_partitions(consumer->rk, parts));
     }
     rd_kafka_topic_partition_list_destroy(parts);
 }

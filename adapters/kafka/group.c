@@ -174,6 +174,8 @@ static void assign(kaf_consumer *consumer, rd_kafka_topic_partition_list_t *list
         list->elems[i].opaque = NULL;
     }
     rd_kafka_resp_err_t code = rd_kafka_assign(consumer->rk, list);
+    /* That a partition was paused outlives its assignment. */
+    (void)rd_kafka_resume_partitions(consumer->rk, list);
     consumer->stage = KAF_STAGE_READING;
     consumer->paused = false;
     consumer->dry_ns = 0;
@@ -355,6 +357,7 @@ void pubsub__kafka_group_reassign(kaf_consumer *consumer)
         }
     }
     (void)rd_kafka_assign(consumer->rk, list);
+    (void)rd_kafka_resume_partitions(consumer->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     consumer->paused = false;
     consumer->dry_ns = 0;

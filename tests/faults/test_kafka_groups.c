@@ -22,7 +22,7 @@ static kit_child child;
 static int set_up(void **state)
 {
     (void)state;
-    kit_net_init(&net, KIT_THREAD);
+    kit_net_init(&net, KIT_DISPATCH);
     return 0;
 }
 
