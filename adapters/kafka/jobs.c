@@ -131,18 +131,40 @@ static bool ask_offsets(kaf_look *look, list *of, int64_t time)
     return true;
 }
 
+static int64_t read_time(rd_kafka_t *rk)
+{
+    int64_t time = -1;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, KAF_STEP_MS);
+    if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        time = rd_kafka_message_timestamp(message, NULL);
+    }
+    if (message != NULL) {
+        rd_kafka_message_destroy(message);
+    }
+    return time;
+}
+
 /* The time of one message; -1 when it is not there any more. Another consumer reads it, so that this one stays as
  * it is. */
-static int64_t time_of(kaf_look *look, const char *topic, const pubsub_position *position)
+static int64_t time_of(const kaf_look *look, const char *topic, const pubsub_position *position)
 {
-    rd_kafka_queue_t *queue = NULL;
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(look->rk, topic, NULL);
+    char text[160] = "";
     int64_t time = -1;
-    (void)position;
-    (void)queue;
-    if (rkt != NULL) {
-        rd_kafka_topic_destroy(rkt);
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(rd_kafka_conf(look->rk));
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
+    if (rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
     }
+    list *one = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(one, topic, (int32_t)position->word[0])->offset =
+        (int64_t)position->word[1];
+    if (rd_kafka_assign(rk, one) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        time = read_time(rk);
+    }
+    rd_kafka_topic_partition_list_destroy(one);
+    (void)rd_kafka_consumer_close(rk);
+    rd_kafka_destroy(rk);
     return time;
 }
 
