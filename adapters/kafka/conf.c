@@ -6,7 +6,6 @@
 #include "base/nearest.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* librdkafka's configuration from URL and options. */
@@ -17,6 +16,8 @@ enum { PORT = 9092, HOSTS_MAX = 16 * 1024, WHY_SIZE = 160 };
 enum { DEAD_MS = 60000, ANSWER_MS = 30000, DEAD_LEAST_MS = 2000 };
 
 #define PREFIX "kafka."
+/* Of the table of all settings: in librdkafka 2.0.2 it has 56 KB. */
+#define TABLE_SIZE ((size_t)512 * 1024)
 
 /* ---- settings that are not the user's ----------------------------------------------------------- */
 
@@ -71,9 +72,8 @@ static const char *owned(const char *name)
 /* The library prints its settings as a table whose first column are the names. */
 static pubsub_err unknown(const char *name, const char *bare, pubsub_error *err)
 {
-    char *table = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&table, &size);
+    char *table = pubsub__calloc(1, TABLE_SIZE);
+    FILE *out = table == NULL ? NULL : fmemopen(table, TABLE_SIZE - 1, "w");
     pubsub__nearest nearest;
     pubsub__nearest_init(&nearest, bare);
     if (out != NULL) {
@@ -98,7 +98,7 @@ static pubsub_err unknown(const char *name, const char *bare, pubsub_error *err)
                                      "unknown option '%.64s': librdkafka has no such setting%s%s%s",
                                      name, best == NULL ? "" : ", did you mean '" PREFIX,
                                      best == NULL ? "" : best, best == NULL ? "" : "'?");
-    free(table); /* the stream's memory */
+    pubsub__free(table);
     return rc;
 }
 

@@ -29,6 +29,7 @@ RULES = {
     "adapters/module": (["base/"], SPI),
     # The one table of topics and routing keys is in core/topic.
     "adapters/amqp": (["base/", "topic/container.h"], SPI),
+    "adapters/kafka": (["base/", "topic/container.h", "module/options.h"], SPI),
     "cli": (["base/"], API),
     # The bridge's own folders, from the bottom up.
     "bridge/include": ([], API),
