@@ -378,7 +378,6 @@ void pubsub__kafka_assign_split(kaf_sub *sub)
         }
         return;
     }
-    own->paused = true; /* it has no credit now */
     pubsub__kafka_consumer_leave(sub, false);
     pubsub__kafka_consumer_join(own, sub);
     add_parts(own, fresh);

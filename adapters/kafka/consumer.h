@@ -30,7 +30,7 @@ enum {
     KAF_BUCKETS = 256,
     KAF_BATCH = 256,        /* messages of one turn of one consumer */
     KAF_COMMIT_MS = 200,    /* how long acks are collected */
-    KAF_DRY_MS = 500,       /* without credit for so long: partitions are paused */
+    KAF_DRY_MS = 1500,      /* a group without credit for so long: its partitions are paused */
     KAF_LEAVE_MS = 200,     /* without credit beside others for so long: a consumer of its own */
     KAF_REFRESH_MS = 10000, /* how often is looked for new partitions and topics nobody announced */
     KAF_STEP_MS = 5000,     /* longest wait for one answer */

@@ -7,8 +7,10 @@
 
 /* From the library's queue to the core: as much as all subscriptions of a consumer have credit for.
  *
- * Pausing throws away what the library has fetched, so it is done rarely: a consumer without credit is at first just
- * not polled, and is paused when that lasts. One that shares a consumer and has no credit gets its own. */
+ * A consumer without credit is not polled; what the library fetches meanwhile is bounded by
+ * queued.max.messages.kbytes. That of a group has to hear of rebalances behind these messages, so it is paused when
+ * that lasts. Pausing throws away what was fetched, and it takes up to a second until messages come again, so it is
+ * done rarely. A subscription that shares a consumer and has no credit gets its own. */
 
 #define MS UINT64_C(1000000)
 
@@ -328,7 +330,7 @@ void pubsub__kafka_receive_tick(kaf_consumer *consumer, uint64_t now)
     if (!consumer->grouped) {
         split(consumer, now);
     }
-    if (consumer->dry_ns != 0 && !consumer->paused) {
+    if (consumer->dry_ns != 0 && !consumer->paused && consumer->grouped) {
         uint64_t due = consumer->dry_ns + KAF_DRY_MS * MS;
         if (due <= now) {
             pause_all(consumer, true);
