@@ -283,7 +283,8 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
     if (strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0) {
         as = PUBSUB_LOG_INFO;
     }
-    if (strcmp(facility, "CONFWARN") == 0) {
+    if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "FATAL") == 0 ||
+        strcmp(facility, "GETPID") == 0) { /* told where it matters */
         as = PUBSUB_LOG_DEBUG;
     }
     pubsub_sink_log(self->sink, as, "%s: %s: %s", rd_kafka_name(rk), facility, text);

@@ -162,6 +162,7 @@ static bool drop_producer(kaf_self *self, const pubsub_error *err)
     }
     self->producer = NULL;
     self->renew = (pubsub_error)PUBSUB_ERROR_INIT;
+    self->denied = false;
     self->suspects = self->careful = 0;
     self->biggest = 0;
     return rk != NULL && retire(self, rk);
@@ -479,6 +480,11 @@ static void fatal(kaf_self *self)
 {
     char text[160] = "";
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->producer, text, sizeof(text));
+    if (pubsub__kafka_code(code) == PUBSUB_EDENIED) {
+        /* A user who may only read: another producer would end in the same way. This one still sees the cluster. */
+        self->denied = true;
+        return;
+    }
     pubsub_error_set(&self->renew, PUBSUB_ELOST, "librdkafka's producer cannot go on: %s (%s)",
                      text, rd_kafka_err2name(code));
 }

@@ -78,6 +78,12 @@ static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publ
     if (headers != NULL) {
         rd_kafka_headers_destroy(headers);
     }
+    if (code == RD_KAFKA_RESP_ERR__FATAL && self->denied) {
+        pubsub_error_set(&error, PUBSUB_EDENIED,
+                         "this user may not write to '%s', nor to any topic", topic->name);
+        done_now(self, publish, PUBSUB_REJECTED, &error);
+        return TAKEN;
+    }
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL) {
         return FULL;
     }
