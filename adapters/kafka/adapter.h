@@ -96,6 +96,7 @@ struct kaf_self {
     pubsub_duration_ms silent; /* for so long there was no sign of life */
     bool probing;              /* a job asks whether the cluster is there again */
     bool retiring;             /* the producer is destroyed, then `closed` is told */
+    bool denied;               /* the broker gives this user no id as a producer */
     pubsub_error renew;        /* why another producer has to take over; code OK = it need not */
     pubsub_error lost;         /* the last error of a broker, for who asks why */
     /* topics.c */
