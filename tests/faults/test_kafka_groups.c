@@ -6,6 +6,8 @@
 #include "support/net.h"
 #include "support/tempdir.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -329,6 +331,66 @@ static void test_kafka_the_broker_restarts(void **state)
     tally_fini(&plain);
 }
 
+/* ---- a topic vanishes ---------------------------------------------------------------------------------------- */
+
+static void delete_topic(const char *name)
+{
+    char text[256] = "";
+    const char *host = strstr(kit_broker_url(broker), "://") + 3;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    (void)rd_kafka_conf_set(conf, "bootstrap.servers", host, text, sizeof(text));
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    assert_non_null(rk);
+    rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(name);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, KIT_PATIENCE);
+    assert_non_null(event);
+    assert_int_equal(rd_kafka_event_error(event), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_DeleteTopic_destroy(topic);
+    rd_kafka_destroy(rk);
+}
+
+static bool came(kit_sub *sub, const char *prefix, size_t count)
+{
+    char text[24];
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(text, sizeof(text), "%s%zu", prefix, i);
+        if (kit_count_of(sub, text) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void publish_some(kit_peer *peer, const char *prefix, size_t count)
+{
+    char text[24];
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(text, sizeof(text), "%s%zu", prefix, i);
+        (void)kit_store_text(peer, "vanish", text);
+    }
+}
+
+static void test_kafka_a_topic_is_deleted_and_made_again(void **state)
+{
+    kit_peer *publisher = kit_peer_new(&net, kit_broker_url(broker), QUICK);
+    kit_sub *plain =
+        kit_subscribe(kit_peer_new(&net, kit_broker_url(broker), QUICK), "vanish", NULL);
+    kit_sub *grouped = kit_subscribe(kit_peer_new(&net, kit_broker_url(broker), QUICK), "vanish",
+                                     "group=vanish durable=vanish");
+    (void)state;
+    publish_some(publisher, "a", 20);
+    KIT_AWAIT(&net, came(plain, "a", 20) && came(grouped, "a", 20));
+    delete_topic("vanish");
+    publish_some(publisher, "b", 5);
+    AWAIT_LONG(came(plain, "b", 5) && came(grouped, "b", 5));
+    assert_true(kit_events_of(plain->peer, PUBSUB_EVENT_GAP) > 0);
+    assert_true(kit_events_of(grouped->peer, PUBSUB_EVENT_GAP) > 0);
+}
+
 static const kit_role roles[] = {{"take_part", take_part}, {NULL, NULL}};
 
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -340,6 +402,7 @@ int main(int argc, char **argv)
         CASE(test_kafka_a_member_is_killed),
         CASE(test_kafka_a_member_stands_still),
         CASE(test_kafka_the_broker_restarts),
+        CASE(test_kafka_a_topic_is_deleted_and_made_again),
     };
     kit_roles(argc, argv, roles);
     if (argc > 1) {
