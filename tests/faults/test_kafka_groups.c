@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Groups of Kafka while members come and go, are killed, stand still, and while the broker ends and its topics
  * vanish. What was confirmed comes; twice only after what was not planned. */
+#include "kafka/map.h"
+
 #include "support/broker.h"
 #include "support/child.h"
 #include "support/net.h"
 #include "support/tempdir.h"
-
-#include <librdkafka/rdkafka.h>
 
 #include <signal.h>
 #include <stdio.h>
