@@ -37,6 +37,8 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+SCRAM = "SCRAM-SHA-256"
+SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 def cache_root():
@@ -118,7 +120,8 @@ class Kafka(kinds.Kind):
     def configure(self, instance):
         fetch(lambda text: print(text, file=sys.stderr))
         common = self.common(instance)
-        formats = [self.configure_node(instance, node, common)
+        scram = self.scram(instance)
+        formats = [self.configure_node(instance, node, common, scram)
                    for node in range(1, self.count(instance) + 1)]
         for job in formats:
             _, complaint = job.communicate(timeout=60)
@@ -170,7 +173,7 @@ class Kafka(kinds.Kind):
                       "ssl.endpoint.identification.algorithm="]
         if instance.has("auth"):
             (full, word), (limited, limited_word) = instance.make_users()
-            lines += ["sasl.enabled.mechanisms=PLAIN",
+            lines += [f"sasl.enabled.mechanisms=PLAIN,{SCRAM}",
                       "authorizer.class.name="
                       "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
                       f"super.users=User:ANONYMOUS;User:{full}",
@@ -178,9 +181,19 @@ class Kafka(kinds.Kind):
             login = (f"{LOGIN} required user_{full}=\"{word}\" user_{limited}=\"{limited_word}\";")
             for name in ("sasl", "sasltls") if instance.tls else ("sasl",):
                 lines.append(f"listener.name.{name}.plain.sasl.jaas.config={login}")
+                lines.append(f"listener.name.{name}.{SCRAM.lower()}.sasl.jaas.config={SCRAM_LOGIN} required;")
         return lines
 
-    def configure_node(self, instance, node, common):
+    def scram(self, instance):
+        """The same users, for the other mechanism; the storage is formatted with them."""
+        options = []
+        if instance.has("auth"):
+            for user, word in (("user", "password_file"), ("limited_user", "limited_password_file")):
+                options += ["--add-scram",
+                            f"{SCRAM}=[name={instance.state[user]},password={instance.password(word)}]"]
+        return options
+
+    def configure_node(self, instance, node, common, scram):
         """The node's file and process; its data directory gets its identity in the background."""
         home = instance.folder(f"node-{node}")
         listeners = [f"{name}://127.0.0.1:{self.port(instance, name, node)}"
@@ -200,7 +213,7 @@ class Kafka(kinds.Kind):
             "cluster", base64.urlsafe_b64encode(number).decode().rstrip("="))
         return subprocess.Popen(
             [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"] + classes +
-            ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", path],
+            ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", path, *scram],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def ready(self, instance, node):
