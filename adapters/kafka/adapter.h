@@ -96,8 +96,10 @@ struct kaf_self {
     pubsub_duration_ms silent; /* for so long there was no sign of life */
     bool probing;              /* a job asks whether the cluster is there again */
     bool retiring;             /* the producer is destroyed, then `closed` is told */
-    bool denied;               /* the broker gives this user no id as a producer */
     pubsub_error renew;        /* why another producer has to take over; code OK = it need not */
+    pubsub_error denied;       /* this producer got no id: it may write nowhere */
+    uint64_t refuse_until_ns;  /* ... and the one before neither, so that messages are refused */
+    bool tried;                /* it took over from one that got no id */
     pubsub_error lost;         /* the last error of a broker, for who asks why */
     /* topics.c */
     kaf_topic **buckets;
@@ -154,6 +156,8 @@ pubsub_err pubsub__kafka_connect(void *ctx, uint32_t link, pubsub_error *err);
 void pubsub__kafka_disconnect(void *ctx, uint32_t link, bool final);
 void pubsub__kafka_close(void *ctx, pubsub_duration_ms left);
 void pubsub__kafka_wake(void *ctx);
+/* The producer takes nothing any more: another one takes over, in a later turn. */
+void pubsub__kafka_producer_dead(kaf_self *self);
 /* Go on with closing; the consumers say so when they are closed. */
 void pubsub__kafka_close_step(kaf_self *self);
 /* Have `queue` write to wake_fd when it gets its first event. */

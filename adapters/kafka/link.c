@@ -12,6 +12,9 @@
 
 /* The connection to the cluster: first contact, lost and found again, events, the end. */
 
+/* Messages are refused for so long before another producer asks for an id again. */
+#define REFUSE_NS UINT64_C(1000000000)
+
 /* So many events in one turn; the rest after the others of this client had theirs. */
 enum {
     EVENTS_MAX = 64,
@@ -46,12 +49,15 @@ static bool decides(rd_kafka_resp_err_t code)
 static void note(pubsub_error *lost, const rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error((rd_kafka_event_t *)(uintptr_t)event);
-    pubsub_err as = pubsub__kafka_code(code);
     const char *text = rd_kafka_event_error_string((rd_kafka_event_t *)(uintptr_t)event);
-    /* The other side may be on its way down, or up, and nobody has refused anything. */
-    bool cut = as == PUBSUB_ETLS &&
-               (strstr(text, "unexpected eof") != NULL || strstr(text, "Connection reset") != NULL);
-    pubsub_error_set(lost, as == PUBSUB_ELOST || cut ? PUBSUB_ECONNECT : as, "%s", text);
+    pubsub_err as = pubsub__kafka_code(code);
+    as = as == PUBSUB_ELOST ? PUBSUB_ECONNECT : as;
+    /* A refused certificate may show when it is read or written, as any other end of a connection. */
+    if (as == PUBSUB_ECONNECT && strstr(text, "SSL") != NULL &&
+        strstr(text, "certificate") != NULL) {
+        as = PUBSUB_ETLS;
+    }
+    pubsub_error_set(lost, as, "%s", text);
     lost->native_code = code;
 }
 
@@ -162,7 +168,7 @@ static bool drop_producer(kaf_self *self, const pubsub_error *err)
     }
     self->producer = NULL;
     self->renew = (pubsub_error)PUBSUB_ERROR_INIT;
-    self->denied = false;
+    self->denied = (pubsub_error)PUBSUB_ERROR_INIT;
     self->suspects = self->careful = 0;
     self->biggest = 0;
     return rk != NULL && retire(self, rk);
@@ -462,6 +468,7 @@ static void renew(kaf_self *self)
     pubsub_error why = self->renew;
     bool told = self->paused;
     pubsub_sink_log(self->sink, PUBSUB_LOG_WARN, "%s", why.text);
+    self->tried = self->denied.code != PUBSUB_OK;
     (void)drop_producer(self, &why);
     if (self->closing) {
         return;
@@ -475,18 +482,41 @@ static void renew(kaf_self *self)
     }
 }
 
+/* Who may write nowhere gets no producer id. That is nothing to somebody who only reads, so another producer asks for
+ * one when there is something to send; when that gets none either, messages are refused for a while. */
+static void no_id(kaf_self *self, rd_kafka_resp_err_t code, const char *text)
+{
+    if (self->denied.code != PUBSUB_OK) {
+        return; /* told twice */
+    }
+    pubsub_error_set(&self->denied, PUBSUB_EDENIED, "this user may write to no topic: %s (%s)",
+                     text, rd_kafka_err2name(code));
+    self->denied.native_code = code;
+    self->refuse_until_ns = self->tried ? pubsub__clock_mono_ns() + REFUSE_NS : 0;
+    self->tried = false;
+}
+
 /* The idempotent producer cannot go on, and another one begins. */
 static void fatal(kaf_self *self)
 {
     char text[160] = "";
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->producer, text, sizeof(text));
     if (pubsub__kafka_code(code) == PUBSUB_EDENIED) {
-        /* A user who may only read: another producer would end in the same way. This one still sees the cluster. */
-        self->denied = true;
+        no_id(self, code, text);
         return;
     }
     pubsub_error_set(&self->renew, PUBSUB_ELOST, "librdkafka's producer cannot go on: %s (%s)",
                      text, rd_kafka_err2name(code));
+}
+
+void pubsub__kafka_producer_dead(kaf_self *self)
+{
+    fatal(self); /* if its event is still to come */
+    if (self->denied.code != PUBSUB_OK) {
+        self->renew = self->denied;
+        self->renew.code = PUBSUB_ELOST;
+    }
+    pubsub_timer_start(self->rest, 0);
 }
 
 /* ---- events --------------------------------------------------------------------------------------- */
@@ -501,7 +531,10 @@ void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue)
 static void on_error(kaf_self *self, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+    /* Not each fatal error is told as one. */
+    if (code == RD_KAFKA_RESP_ERR__FATAL ||
+        (self->denied.code == PUBSUB_OK &&
+         rd_kafka_fatal_error(self->producer, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)) {
         fatal(self);
     } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         if (self->lost.code == PUBSUB_OK) {
@@ -531,6 +564,9 @@ static size_t serve_producer(kaf_self *self)
         if (self->renew.code != PUBSUB_OK) {
             renew(self);
         }
+    }
+    if (self->renew.code != PUBSUB_OK && self->producer != NULL) {
+        renew(self);
     }
     return count;
 }

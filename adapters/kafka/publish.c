@@ -78,13 +78,16 @@ static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publ
     if (headers != NULL) {
         rd_kafka_headers_destroy(headers);
     }
-    if (code == RD_KAFKA_RESP_ERR__FATAL && self->denied) {
-        pubsub_error_set(&error, PUBSUB_EDENIED,
-                         "this user may not write to '%s', nor to any topic", topic->name);
-        done_now(self, publish, PUBSUB_REJECTED, &error);
+    if (code == RD_KAFKA_RESP_ERR__FATAL && self->denied.code != PUBSUB_OK &&
+        pubsub__clock_mono_ns() < self->refuse_until_ns) {
+        done_now(self, publish, PUBSUB_REJECTED, &self->denied);
         return TAKEN;
     }
-    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL) {
+    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+        pubsub__kafka_producer_dead(self);
+        return FULL;
+    }
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         return FULL;
     }
     if (pubsub__kafka_is_gone(code)) {

@@ -64,7 +64,11 @@ void pubsub__kafka_sub_lost(kaf_sub *sub, const pubsub_error *err)
 static void lose(kaf_consumer *consumer, const char *topic, rd_kafka_resp_err_t code)
 {
     pubsub_error err = PUBSUB_ERROR_INIT;
-    pubsub__kafka_explain(&err, code, topic != NULL ? topic : "the consumer");
+    const char *what = topic;
+    if (what == NULL) {
+        what = consumer->grouped && consumer->subs != NULL ? consumer->subs->group : "the consumer";
+    }
+    pubsub__kafka_explain(&err, code, what);
     for (kaf_sub *sub = consumer->subs; sub != NULL; sub = sub->peer) {
         if (topic == NULL || pubsub__kafka_sub_wants(sub, topic)) {
             pubsub__kafka_sub_lost(sub, &err);
