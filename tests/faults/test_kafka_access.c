@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "kafka/map.h"
+
 #include "support/broker.h"
 #include "support/net.h"
-
-#include <librdkafka/rdkafka.h>
 
 #include <stdio.h>
 

@@ -59,7 +59,7 @@ FOREIGN = {
     "libwebsockets.h": ["bridge/http", "tests"],
     "cmocka.h": ["tests"],
     "openssl/": ["core/transport", "bridge/connectors", "benchmarks/bridge", "tests"],
-    "librdkafka/": ["adapters/kafka", "benchmarks", "tests/interop", "tests/faults"],
+    "librdkafka/": ["adapters/kafka", "benchmarks", "tests/interop"],
     "MQTTAsync.h": ["adapters/mqtt", "benchmarks", "tests/interop"],
     "MQTTClient.h": ["adapters/mqtt", "benchmarks", "tests/interop"],
     "hiredis/": ["adapters/redis", "benchmarks", "tests/interop"],
