@@ -158,7 +158,8 @@ void pubsub__local_zero_ahead(int fd, uint64_t at, uint64_t end, uint64_t limit,
     static uint8_t zeros[ZERO_PIECE]; /* never written to: not constant, so that no file has it */
     uint64_t from = at > *zeroed ? at : *zeroed;
     uint64_t to = end + ZERO_AHEAD < limit ? end + ZERO_AHEAD : limit;
-    if (end <= *zeroed) {
+    /* What others have reserved may be more than this process may write: it would be ended by a signal. */
+    if (end <= *zeroed || pubsub__local_may_grow(to) != 0) {
         return;
     }
     while (from < to) {

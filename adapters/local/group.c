@@ -124,14 +124,40 @@ static pubsub_err take_slot(local_group *group, pubsub_error *err)
                               GRP_MEMBERS);
 }
 
+static bool match_all(void *ctx, const char *topic, size_t len)
+{
+    (void)ctx;
+    (void)topic;
+    (void)len;
+    return true;
+}
+
+/* The number of the record before the group's place, which is not known where it began at an offset. */
+static uint64_t number_before(const local_group *group, uint64_t last)
+{
+    const local_filter all = {false, 0, match_all, NULL};
+    uint64_t number = last;
+    local_walk walk;
+    local_raw raw;
+    local_gap gap;
+    pubsub__local_walk_init(&walk, group->store, group->table->next, 0);
+    int next = LOCAL_NEXT_GAP;
+    while (next == LOCAL_NEXT_GAP) {
+        next = pubsub__local_walk_next(&walk, &all, &raw, &gap, NULL);
+    }
+    if (next == LOCAL_NEXT_RECORD) {
+        number = raw.seq - 1;
+    }
+    pubsub__local_walk_fini(&walk);
+    return number;
+}
+
 /* Under the group's lock. */
-static uint64_t count_waiting(local_group *group)
+static uint64_t count_waiting(const local_group *group)
 {
     grp_table *table = group->table;
-    const local_ctl *ctl = group->store->ctl;
-    uint64_t last = atomic_load(&ctl->seq) - 1;
-    uint64_t first = atomic_load(&ctl->first_seq);
-    uint64_t seen = table->next_seq != 0 ? table->next_seq : first > 0 ? first - 1 : 0;
+    uint64_t last = atomic_load(&group->store->ctl->seq) - 1;
+    uint64_t seen = table->next_seq != 0 ? table->next_seq : number_before(group, last);
     uint64_t open = 0;
     for (uint64_t i = table->ring_head; i < table->ring_tail; i++) {
         open += grp_at(table, i)->state != GRP_DONE;

@@ -154,6 +154,7 @@ pubsub_bytes bridge_pipe_stored(pubsub_emitter *emitter, pubsub_bytes name)
     if (!model->stored_known) {
         pubsub_err rc =
             bridge_checkpoint_read(pipe->init.directory, pipe->init.name, name, &text, &len, &err);
+        pubsub__buf_reset(&model->stored);
         if (rc == PUBSUB_OK && len > 0) {
             rc = pubsub__buf_add(&model->stored, text, len) == PUBSUB__BUF_OK
                      ? PUBSUB_OK
@@ -289,8 +290,10 @@ static void stored(bridge_pipe *pipe, bridge_model *model)
     pipe->unstored -= model->covering - model->covered;
     model->covered = model->covering;
     pipe->last_commit_ns = bridge_pipe_now(pipe);
+    /* Without memory for it the file is asked. */
     pubsub__buf_reset(&model->stored);
-    (void)pubsub__buf_add(&model->stored, model->job.position.data, model->job.position.len);
+    model->stored_known = pubsub__buf_add(&model->stored, model->job.position.data,
+                                          model->job.position.len) == PUBSUB__BUF_OK;
     if (pipe->store_failing) {
         pipe->store_failing = false;
         pipe->init.changed(pipe->init.changed_ctx);

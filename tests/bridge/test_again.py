@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A source's broker hands out again, after its link was lost, what is still on its way through the route."""
+import subprocess
+
 import bridging
 import faults
 
@@ -51,6 +53,21 @@ class Again(bridging.Case):
         running.until_route("one", "the new event", lambda route: route["published"] >= 1)
         self.stopped(running)
         self.assertEqual(self.numbers("t", self.target.direct), list(range(1, COUNT + 2)))
+
+    def test_bytes_are_given_back(self):
+        """What was settled after an interruption, and may come again, takes no room from what is still to come."""
+        self.source.settings["option"] = ["prefetch_bytes=64K"]
+        self.file = self.config({"s": self.source.settings}, [
+            {"name": "one", "model": "in/#", "topic": "t", "in_flight": faults.IN_FLIGHT}], broker=self.target.url)
+        self.target.proxy.cut()
+        lines = "".join('{"n":%d,"pad":"%s"}\n' % (n, "x" * 4000) for n in range(1, COUNT + 1))
+        subprocess.run([bridging.PUBSUB, "pub", "-q", "-b", self.source.broker.direct, "-l", "in/t"],
+                       input=lines.encode(), env=self.env, check=True)
+        running = self.bridge(self.file)
+        running.until_route("one", "no more room for bytes", lambda route: route["in_flight"] >= 16)
+        self.interrupt(running, 1)
+        self.target.proxy.heal()
+        self.look(running)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,7 @@ static int confirm(int argc, char **argv)
 }
 
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t work_done; /* with say_lock */
 
 /* The key is what stands before the ':'. */
 static int work_on(void *ctx, pubsub_message *message)
@@ -135,8 +136,24 @@ static int work_on(void *ctx, pubsub_message *message)
     }
     (void)pthread_mutex_lock(&say_lock);
     kit_say("done %.*s", (int)payload.len, (const char *)payload.data);
+    work_done++;
     (void)pthread_mutex_unlock(&say_lock);
     return 0;
+}
+
+/* Until all that was said to be done is acknowledged: a handler speaks before it returns. */
+static void await_acks(pubsub_client *client)
+{
+    kit_deadline until = kit_in(KIT_PATIENCE);
+    pubsub_stats stats = {.size = sizeof(stats)};
+    uint64_t said = 0;
+    do {
+        kit_breathe();
+        (void)pthread_mutex_lock(&say_lock);
+        said = work_done;
+        (void)pthread_mutex_unlock(&say_lock);
+        (void)pubsub_client_stats(client, &stats);
+    } while (stats.acked < said && !kit_over(until));
 }
 
 /* work URL PATTERN OPTIONS STUCK: say "ready", then "done PAYLOAD" for each message that was handled by
@@ -162,6 +179,7 @@ static int work(int argc, char **argv)
     kit_say("ready");
     (void)pthread_mutex_unlock(&say_lock);
     while (kit_hear(line, sizeof(line))) {
+        await_acks(client);
         (void)pubsub_client_flush(client, kit_ms(KIT_PATIENCE), NULL);
         kit_say("flushed");
     }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { KEYS = 8, EACH = 40 };
 
@@ -71,6 +72,15 @@ static void expect_order(watch *w)
     assert_int_equal(atomic_load(&w->disorders), 0);
 }
 
+/* Not on a case's stack: handlers may still run when it has seen enough, or failed. */
+static watch *begin_watch(int (*refuses)(watch *w, int key, int number, uint32_t attempt))
+{
+    static watch one;
+    memset(&one, 0, sizeof(one));
+    one.refuses = refuses;
+    return &one;
+}
+
 /* A subscription whose messages come again; where only the client itself can see to that, a plain one. */
 static const char *acked(conf *t, const char *rest)
 {
@@ -84,13 +94,13 @@ static const char *acked(conf *t, const char *rest)
 
 static void keys_keep_their_order(conf *t)
 {
-    watch w = {.refuses = NULL};
+    watch *w = begin_watch(NULL);
     const char *topic = conf_topic(t, "a");
-    (void)kit_subscribe_with(conf_peer(t), topic, "workers=4", watch_handler, &w);
+    (void)kit_subscribe_with(conf_peer(t), topic, "workers=4", watch_handler, w);
     publish_keys(t, conf_peer(t), topic);
-    KIT_AWAIT(t->net, handled(&w, 0) == KEYS * EACH);
-    expect_order(&w);
-    assert_true(atomic_load(&w.most) > 1);
+    KIT_AWAIT(t->net, handled(w, 0) == KEYS * EACH);
+    expect_order(w);
+    assert_true(atomic_load(&w->most) > 1);
 }
 
 static int refuse_some(watch *w, int key, int number, uint32_t attempt)
@@ -101,13 +111,13 @@ static int refuse_some(watch *w, int key, int number, uint32_t attempt)
 
 static void keys_keep_their_order_through_retries(conf *t)
 {
-    watch w = {.refuses = refuse_some};
+    watch *w = begin_watch(refuse_some);
     const char *topic = conf_topic(t, "a");
     kit_sub *sub =
-        kit_subscribe_with(conf_peer(t), topic, acked(t, "nack_delay=10ms"), watch_handler, &w);
+        kit_subscribe_with(conf_peer(t), topic, acked(t, "nack_delay=10ms"), watch_handler, w);
     publish_keys(t, conf_peer(t), topic);
-    KIT_AWAIT(t->net, handled(&w, 0) == KEYS * EACH);
-    expect_order(&w);
+    KIT_AWAIT(t->net, handled(w, 0) == KEYS * EACH);
+    expect_order(w);
     assert_true(kit_stats(sub->peer).nacked > 0);
 }
 
@@ -120,18 +130,19 @@ static int refuse_first_key(watch *w, int key, int number, uint32_t attempt)
 
 static void a_key_that_fails_holds_up_itself_only(conf *t)
 {
-    watch w = {.refuses = refuse_first_key, .failing = true};
+    watch *w = begin_watch(refuse_first_key);
+    atomic_store(&w->failing, true);
     const char *topic = conf_topic(t, "a");
-    kit_sub *sub = kit_subscribe_with(
-        conf_peer(t), topic, acked(t, "nack_delay=20ms max_attempts=0"), watch_handler, &w);
+    kit_sub *sub = kit_subscribe_with(conf_peer(t), topic,
+                                      acked(t, "nack_delay=20ms max_attempts=0"), watch_handler, w);
     publish_keys(t, conf_peer(t), topic);
-    KIT_AWAIT(t->net, handled(&w, 1) == (KEYS - 1) * EACH);
+    KIT_AWAIT(t->net, handled(w, 1) == (KEYS - 1) * EACH);
     KIT_AWAIT(t->net, kit_count_of(sub, "0:0") >= 3);
-    assert_int_equal(atomic_load(&w.next[0]), 0);
+    assert_int_equal(atomic_load(&w->next[0]), 0);
     assert_int_equal(kit_count_of(sub, "0:1"), 0);
-    atomic_store(&w.failing, false);
-    KIT_AWAIT(t->net, handled(&w, 0) == KEYS * EACH);
-    expect_order(&w);
+    atomic_store(&w->failing, false);
+    KIT_AWAIT(t->net, handled(w, 0) == KEYS * EACH);
+    expect_order(w);
 }
 
 /* ---- kill -9 --------------------------------------------------------------------------------- */
@@ -168,20 +179,20 @@ static void killed_in_the_middle_loses_nothing(conf *t)
     const char *topic = conf_topic(t, "a");
     const char *options = acked(t, "");
     int done[KEYS] = {0};
-    watch w = {.refuses = NULL};
+    watch *w = begin_watch(NULL);
     kit_child *child = start_worker(t, topic, options, "-");
     publish_keys(t, conf_peer(t), topic);
     assert_int_equal(hear_done(child, KEYS * EACH / 3, KIT_PATIENCE, done), KEYS * EACH / 3);
     kit_child_signal(child, SIGKILL);
     assert_int_equal(kit_child_wait(child, KIT_PATIENCE), 128 + SIGKILL);
     (void)hear_done(child, KEYS * EACH, 1, done);
-    kit_sub *sub = kit_subscribe_later(conf_peer(t), topic, options, watch_handler, &w);
+    kit_sub *sub = kit_subscribe_later(conf_peer(t), topic, options, watch_handler, w);
     for (int key = 0; key < KEYS; key++) {
         for (int number = done[key]; number < EACH; number++) {
             KIT_AWAIT(t->net, kit_find(sub, conf_text(t, "%d:%d", key, number)) != NULL);
         }
     }
-    assert_int_equal(atomic_load(&w.overlaps), 0);
+    assert_int_equal(atomic_load(&w->overlaps), 0);
 }
 
 /* A message that stays open does not keep what was settled behind it from being remembered, nor is it
@@ -191,7 +202,7 @@ static void killed_beside_a_stuck_key_repeats_that_key(conf *t)
     const char *topic = conf_topic(t, "a");
     const char *options = acked(t, "");
     int done[KEYS] = {0};
-    watch w = {.refuses = NULL};
+    watch *w = begin_watch(NULL);
     kit_child *child = start_worker(t, topic, options, "0");
     publish_keys(t, conf_peer(t), topic);
     assert_int_equal(hear_done(child, (KEYS - 1) * EACH, KIT_PATIENCE, done), (KEYS - 1) * EACH);
@@ -199,13 +210,13 @@ static void killed_beside_a_stuck_key_repeats_that_key(conf *t)
     assert_true(kit_child_expect(child, "flushed", KIT_PATIENCE));
     kit_child_signal(child, SIGKILL);
     assert_int_equal(kit_child_wait(child, KIT_PATIENCE), 128 + SIGKILL);
-    kit_sub *sub = kit_subscribe_later(conf_peer(t), topic, options, watch_handler, &w);
-    KIT_AWAIT(t->net, atomic_load(&w.next[0]) == EACH);
+    kit_sub *sub = kit_subscribe_later(conf_peer(t), topic, options, watch_handler, w);
+    KIT_AWAIT(t->net, atomic_load(&w->next[0]) == EACH);
     if (!t->adapter->commits_prefix) {
         conf_fence(t, conf_peer(t), topic, sub);
         assert_int_equal(kit_count(sub), EACH + 1);
     }
-    expect_order(&w);
+    expect_order(w);
 }
 
 /* ---- others ---------------------------------------------------------------------------------- */

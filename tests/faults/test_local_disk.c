@@ -304,6 +304,55 @@ static int limited_role(int argc, char **argv)
     return 0;
 }
 
+/* Appends and flushes under a limit that is below what others have reserved of the file already. */
+static int flushing_role(int argc, char **argv)
+{
+    static char payload[1000];
+    local_record record = {
+        .topic = bus_bytes("t"), .payload = {payload, sizeof(payload)}, .qos = 1};
+    local_options options = {.dir = argc == 1 ? argv[0] : ""};
+    local_store *store;
+    local_position end;
+    pubsub_error err = PUBSUB_ERROR_INIT;
+    if (pubsub__local_open(&store, &options, &err) != PUBSUB_OK) {
+        return 3;
+    }
+    struct rlimit limit = {300000, 300000};
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) {
+        return 4;
+    }
+    unsigned stored = 0;
+    while (pubsub__local_append(store, &record, 1, NULL, &end, &err) == PUBSUB_OK) {
+        stored++;
+        if (pubsub__local_sync(store, end, &err) != PUBSUB_OK) {
+            return 5;
+        }
+    }
+    kit_say("%d %u", err.code, stored);
+    return 0;
+}
+
+/* Zeros ahead of the log are written no further than this process may write. */
+static void test_disk_file_size_limit_below_the_file(void **state)
+{
+    (void)state;
+    bus b;
+    bus_new_big(&b);
+    BUS_OK(put(b.store, 1000, false, &bus_error));
+    kit_child child;
+    char line[128];
+    kit_child_start(&child, "flushing", (const char *[]){b.dir, NULL});
+    assert_true(kit_child_line(&child, line, sizeof(line), KIT_PATIENCE));
+    char *rest;
+    assert_int_equal(strtol(line, &rest, 10), PUBSUB_ENOSPC);
+    unsigned long stored = strtoul(rest, NULL, 10);
+    assert_true(stored > 200 && stored < 300);
+    assert_int_equal(kit_child_wait(&child, KIT_PATIENCE), 0);
+    kit_child_end(&child);
+    expect_count(b.store, stored + 1);
+    bus_free(&b);
+}
+
 static void test_disk_file_size_limit(void **state)
 {
     (void)state;
@@ -371,7 +420,8 @@ static void test_disk_fails_to_flush(void **state)
 
 int main(int argc, char **argv)
 {
-    static const kit_role roles[] = {{"limited", limited_role}, {NULL, NULL}};
+    static const kit_role roles[] = {
+        {"limited", limited_role}, {"flushing", flushing_role}, {NULL, NULL}};
     kit_roles(argc, argv, roles);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_disk_full_at_append, unmount_disk),
@@ -382,6 +432,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_disk_full_at_group, unmount_disk),
         cmocka_unit_test_teardown(test_disk_full_at_retained, unmount_disk),
         cmocka_unit_test(test_disk_file_size_limit),
+        cmocka_unit_test(test_disk_file_size_limit_below_the_file),
         cmocka_unit_test(test_disk_fails_to_flush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

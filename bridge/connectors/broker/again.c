@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "connectors/broker/internal.h"
 
+#include "base/alloc.h"
+
 #include <pubsub/client.h>
 
 #include <string.h>
@@ -13,31 +15,69 @@ enum {
     LOOK_MAX = 1024
 }; /* they come again in the order they are in, so the first one mostly fits */
 
+struct broker_mark {
+    uint64_t timestamp_ns;
+    size_t payload; /* bytes */
+    size_t topic;
+    char position[PUBSUB_POSITION_TEXT_MAX];
+    char topic_text[];
+};
+
+/* False: it has none. */
+static bool position_of(const pubsub_message *message, char text[PUBSUB_POSITION_TEXT_MAX])
+{
+    pubsub_position position = pubsub_message_position(message);
+    size_t len = pubsub_position_text(&position, text, PUBSUB_POSITION_TEXT_MAX);
+    return len > 0 && len < PUBSUB_POSITION_TEXT_MAX;
+}
+
+bool broker_mark_item(broker_item *item)
+{
+    const pubsub_message *message = item->message;
+    pubsub_bytes topic = pubsub_message_topic(message);
+    broker_mark *mark = pubsub__alloc(sizeof *mark + topic.len);
+    if (mark == NULL || !position_of(message, mark->position)) {
+        pubsub__free(mark);
+        return false;
+    }
+    mark->timestamp_ns = pubsub_message_timestamp_ns(message);
+    mark->payload = pubsub_message_payload(message).len;
+    mark->topic = topic.len;
+    if (topic.len > 0) {
+        memcpy(mark->topic_text, topic.data, topic.len);
+    }
+    item->mark = mark;
+    return true;
+}
+
+static bool is_marked(const broker_mark *mark, const pubsub_message *message)
+{
+    char text[PUBSUB_POSITION_TEXT_MAX];
+    pubsub_bytes topic = pubsub_message_topic(message);
+    return mark->topic == topic.len && mark->payload == pubsub_message_payload(message).len &&
+           mark->timestamp_ns == pubsub_message_timestamp_ns(message) &&
+           memcmp(mark->topic_text, topic.data, topic.len) == 0 && position_of(message, text) &&
+           strcmp(mark->position, text) == 0;
+}
+
 static bool is_same(const pubsub_message *one, const pubsub_message *two)
 {
     char texts[2][PUBSUB_POSITION_TEXT_MAX];
     pubsub_bytes topics[2] = {pubsub_message_topic(one), pubsub_message_topic(two)};
-    pubsub_position positions[2] = {pubsub_message_position(one), pubsub_message_position(two)};
-    if (topics[0].len != topics[1].len ||
-        pubsub_message_payload(one).len != pubsub_message_payload(two).len ||
-        pubsub_message_timestamp_ns(one) != pubsub_message_timestamp_ns(two) ||
-        memcmp(topics[0].data, topics[1].data, topics[0].len) != 0) {
-        return false;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        size_t len = pubsub_position_text(&positions[i], texts[i], sizeof texts[i]);
-        if (len == 0 || len >= sizeof texts[i]) {
-            return false;
-        }
-    }
-    return strcmp(texts[0], texts[1]) == 0;
+    return topics[0].len == topics[1].len &&
+           pubsub_message_payload(one).len == pubsub_message_payload(two).len &&
+           pubsub_message_timestamp_ns(one) == pubsub_message_timestamp_ns(two) &&
+           memcmp(topics[0].data, topics[1].data, topics[0].len) == 0 &&
+           position_of(one, texts[0]) && position_of(two, texts[1]) &&
+           strcmp(texts[0], texts[1]) == 0;
 }
 
 static broker_item *find(const broker_list *list, const broker_item *item)
 {
     int left = LOOK_MAX;
     for (broker_item *at = list->head; at != NULL && left-- > 0; at = at->next) {
-        if (at->lives != item->lives && is_same(at->message, item->message)) {
+        if (at->lives != item->lives && (at->mark != NULL ? is_marked(at->mark, item->message)
+                                                          : is_same(at->message, item->message))) {
             return at;
         }
     }

@@ -16,14 +16,17 @@
 typedef struct broker_item broker_item;
 typedef struct broker_self broker_self;
 
+typedef struct broker_mark broker_mark;
+
 /* A message that is not settled. It is the token of its event. */
 struct broker_item {
     broker_item *next;
     broker_item *prev;
     broker_self *owner;
-    pubsub_message *message;
-    broker_item *copy; /* the same message, handed out again meanwhile */
-    uint32_t lives;    /* of the subscription, when it came */
+    pubsub_message *message; /* NULL once there is a mark */
+    broker_mark *mark;       /* what a message that was let go of is known by */
+    broker_item *copy;       /* the same message, handed out again meanwhile */
+    uint32_t lives;          /* of the subscription, when it came */
 };
 
 typedef struct broker_list {
@@ -81,6 +84,9 @@ void broker_release(broker_self *self, broker_item *item);
 /* again.c: true when a message that came again needs no event: it is kept with the first one, or its ack was
  * repeated. */
 bool broker_is_again(broker_self *self, broker_item *item);
+/* What its message is known by from now on: the message itself would keep its bytes of the prefetch. False:
+ * it has no position, or memory is short. */
+bool broker_mark_item(broker_item *item);
 
 /* follow.c */
 pubsub_err broker_start(void *ctx, pubsub_emitter *emitter, pubsub_error *err);

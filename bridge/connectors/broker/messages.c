@@ -47,7 +47,8 @@ static broker_item *new_item(broker_self *self, pubsub_message *message)
         item = pubsub__alloc(sizeof *item);
     }
     if (item != NULL) {
-        *item = (broker_item){NULL, NULL, self, pubsub_message_ref(message), NULL, self->lives};
+        *item = (broker_item){
+            .owner = self, .message = pubsub_message_ref(message), .lives = self->lives};
     }
     return item;
 }
@@ -56,7 +57,9 @@ static broker_item *new_item(broker_self *self, pubsub_message *message)
 static void recycle(broker_self *self, broker_item *item)
 {
     broker_item *copy = item->copy;
+    pubsub__free(item->mark);
     item->message = NULL;
+    item->mark = NULL;
     item->copy = NULL;
     item->next = self->pool;
     self->pool = item;
@@ -165,6 +168,9 @@ static void refuse(broker_self *self, broker_item *item, pubsub_err rc)
     self->emitter->error(self->emitter, pubsub_bytes_of(self->patterns[0]), &err);
     if (self->acks) {
         (void)pubsub_message_nack(item->message, -1, err.text);
+        if (item->copy != NULL) {
+            (void)pubsub_message_nack(item->copy->message, -1, err.text);
+        }
     }
     broker_release(self, item);
 }
@@ -255,8 +261,8 @@ void broker_resume(void *ctx)
 
 /* ---- settling ---- */
 
-/* Dealt with. After an interruption the broker may hand it out all the same. */
-/* Acknowledged, and let go of together; what came before an interruption is kept, to know its copy by. */
+/* Acknowledged, and let go of together. What came before an interruption may be handed out all the same: what
+ * to know it by is kept. */
 static void ack_all(broker_self *self, broker_item **items, pubsub_message **messages, size_t count)
 {
     size_t done = 0;
@@ -265,10 +271,15 @@ static void ack_all(broker_self *self, broker_item **items, pubsub_message **mes
         if (items[i]->copy != NULL) {
             (void)pubsub_message_ack(items[i]->copy->message);
         }
-        if (items[i]->lives != self->lives) {
+        messages[done++] = items[i]->message;
+        if (items[i]->lives != self->lives && broker_mark_item(items[i])) {
+            items[i]->message = NULL;
+            if (items[i]->copy != NULL) {
+                broker_release(self, items[i]->copy);
+                items[i]->copy = NULL;
+            }
             broker_append(&self->late, items[i]);
         } else {
-            messages[done++] = items[i]->message;
             recycle(self, items[i]);
         }
     }

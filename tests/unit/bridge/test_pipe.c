@@ -596,6 +596,14 @@ static void test_pipe_tells_all_that_is_stored(void **state)
     until(&t, is_settled);
     t.pipe->emitter.stored_all(&t.pipe->emitter, remember, text);
     assert_string_equal(text, "accounts=7 ");
+    text[0] = '\0'; /* a model that was met on the way, whose file nobody has asked for yet */
+    assert_int_equal(tell(&t, "orders", "8", pubsub_bytes_of("c")), PUBSUB_OK);
+    assert_int_equal(tell(&t, "people", "3", pubsub_bytes_of("d")), PUBSUB_OK);
+    until(&t, is_settled);
+    t.pipe->emitter.stored_all(&t.pipe->emitter, remember, text);
+    assert_non_null(strstr(text, "accounts=7 "));
+    assert_non_null(strstr(text, "orders=8 "));
+    assert_non_null(strstr(text, "people=3 "));
     tear_down(&t);
     assert_int_equal(pubsub__alloc_live(), 0);
 }

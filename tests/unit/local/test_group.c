@@ -223,6 +223,32 @@ static void test_group_leaving_gives_everything_back(void **state)
     bus_free(&b);
 }
 
+/* What is before its first message was never stored for it. */
+static void test_group_counts_what_waits_for_it(void **state)
+{
+    (void)state;
+    bus b;
+    bus_new(&b);
+    static const struct {
+        int kind;
+        uint64_t waiting;
+    } cases[] = {{LOCAL_FROM_EARLIEST, 5}, {LOCAL_FROM_NEW, 0}, {LOCAL_FROM_POSITION, 2}};
+    local_position third = {0, 0};
+    for (int i = 0; i < 5; i++) {
+        local_position end = bus_put(b.store, "t", "stored");
+        third = i == 2 ? end : third;
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        local_group_options options = {.name = "g", .patterns = bus_bytes("#\n")};
+        options.from.kind = cases[i].kind;
+        options.from.position = third;
+        local_group *group = join_with(b.store, &options, NULL);
+        assert_int_equal(pubsub__local_group_waiting(group), cases[i].waiting);
+        pubsub__local_group_leave(group);
+    }
+    bus_free(&b);
+}
+
 static void test_group_durable_resumes(void **state)
 {
     (void)state;
@@ -662,6 +688,7 @@ int main(void)
         cmocka_unit_test(test_group_lease_runs_out_unless_renewed),
         cmocka_unit_test(test_group_late_ack_of_an_untaken_lease),
         cmocka_unit_test(test_group_leaving_gives_everything_back),
+        cmocka_unit_test(test_group_counts_what_waits_for_it),
         cmocka_unit_test(test_group_durable_resumes),
         cmocka_unit_test(test_group_after_a_restart_all_unfinished_comes_again),
         cmocka_unit_test(test_group_not_durable_vanishes_with_its_last_member),
