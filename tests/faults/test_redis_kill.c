@@ -90,11 +90,11 @@ static void test_redis_kill_streams_lose_nothing(void **state)
 {
     (void)state;
     tally all = {.total = getenv("PUBSUB_TEST_LONG") != NULL ? 200000 : 20000};
-    all.seen = calloc(all.total, 1);
-    assert_non_null(all.seen);
     kit_net_fini(&kit_clients);
     kit_net_init(&kit_clients, KIT_DISPATCH);
     kit_broker *broker = kit_broker_start("redis", "generous,aof-always");
+    all.seen = calloc(all.total, 1);
+    assert_non_null(all.seen);
     const char *url = kit_broker_need(broker, "url_streams");
     kit_peer *publisher = kit_peer_new(&kit_clients, url, SOON);
     kit_peer *peer = kit_peer_plain(&kit_clients, url, SOON);
