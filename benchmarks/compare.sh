@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# The body of run-mqtt.sh, run-amqp.sh and run-redis.sh: what a broker gives through the public API, beside the same
+# The body of run-mqtt.sh, run-amqp.sh, run-redis.sh and run-kafka.sh: what a broker gives through the public API, beside the same
 # work straight on a client library, alternating in one run; then start-up and idle cost. They source it after
 # they have set
 #

@@ -107,7 +107,7 @@ static bool share(run *self)
     if (self->config->topic != NULL) {
         snprintf(self->shared->topic, sizeof(self->shared->topic), "%s", self->config->topic);
     } else {
-        snprintf(self->shared->topic, sizeof(self->shared->topic), "pubsub/bench/%08x",
+        snprintf(self->shared->topic, sizeof(self->shared->topic), "pubsub-bench/%08x",
                  (unsigned)self->shared->run_id);
     }
     return true;

@@ -531,10 +531,7 @@ void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue)
 static void on_error(kaf_self *self, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    /* Not each fatal error is told as one. */
-    if (code == RD_KAFKA_RESP_ERR__FATAL ||
-        (self->denied.code == PUBSUB_OK &&
-         rd_kafka_fatal_error(self->producer, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)) {
+    if (rd_kafka_event_error_is_fatal(event) != 0) { /* the code is the cause, and not _FATAL */
         fatal(self);
     } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         if (self->lost.code == PUBSUB_OK) {

@@ -73,7 +73,7 @@ static raw_shared *make_shared(void)
     }
     raw_shared *mem = memory;
     mem->run = (uint32_t)pubsub__rand_u64();
-    snprintf(mem->topic, sizeof(mem->topic), "pubsub/bench/%08" PRIx32, mem->run);
+    snprintf(mem->topic, sizeof(mem->topic), "pubsub-bench/%08" PRIx32, mem->run);
     mem->latency = (pubsub__hist){.cells = (uint64_t *)(void *)(mem + 1),
                                   .ncells = ncells,
                                   .highest = LATENCY_MAX_NS,

