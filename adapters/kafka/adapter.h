@@ -119,6 +119,7 @@ struct kaf_self {
     kaf_failure failure;
     char last_topic[PUBSUB_TOPIC_MAX]; /* many messages have the same one */
     size_t last_len;
+    bool last_in_header; /* it goes with each message */
     kaf_topic *last;
     /* consumer.c */
     kaf_sub *subs;

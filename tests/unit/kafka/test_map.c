@@ -93,7 +93,8 @@ static void test_map_longest_name(void **state)
 static pubsub_block *decode(const kaf_record *record, const kaf_naming *naming, const char *pattern,
                             pubsub_spi_message *out)
 {
-    pubsub_block *block = pubsub__block_new(pool, 1, pubsub__kafka_decode_need(record));
+    pubsub_block *block =
+        pubsub__block_new(pool, 1, pubsub__kafka_decode_need(record, pubsub_bytes_of(pattern)));
     assert_non_null(block);
     pubsub_spi_message *message = pubsub_block_message(block);
     assert_true(pubsub__kafka_decode(record, naming, pubsub_bytes_of(pattern), block, message));
@@ -119,7 +120,9 @@ static void test_map_messages_come_back(void **state)
     pub.correlation = (pubsub_bytes){binary, 3};
     pub.headers = headers;
     pub.header_count = COUNT(headers);
-    assert_int_equal(pubsub__kafka_encode_headers(&pub, &apart, 123456789, &encoded), PUBSUB_OK);
+    assert_int_equal(pubsub__kafka_encode_headers(
+                         &pub, pubsub__kafka_needs_topic(&apart, pub.topic), 123456789, &encoded),
+                     PUBSUB_OK);
     kaf_record record = {.container = "a.b.c",
                          .key = "",
                          .payload = binary,
@@ -155,7 +158,9 @@ static void test_map_plain_messages_have_no_headers(void **state)
     pubsub_spi_message got;
     (void)state;
     pub.topic = pubsub_bytes_of("a/b");
-    assert_int_equal(pubsub__kafka_encode_headers(&pub, &apart, 0, &encoded), PUBSUB_OK);
+    assert_int_equal(pubsub__kafka_encode_headers(
+                         &pub, pubsub__kafka_needs_topic(&apart, pub.topic), 0, &encoded),
+                     PUBSUB_OK);
     assert_null(encoded);
     kaf_record record = {.container = "a.b", .timestamp_ms = -1};
     pubsub_block *block = decode(&record, &apart, "#", &got);
@@ -179,7 +184,9 @@ static void test_map_shared_containers(void **state)
     pubsub_spi_message got;
     (void)state;
     pub.topic = pubsub_bytes_of("a/b");
-    assert_int_equal(pubsub__kafka_encode_headers(&pub, &folded, 0, &encoded), PUBSUB_OK);
+    assert_int_equal(pubsub__kafka_encode_headers(
+                         &pub, pubsub__kafka_needs_topic(&folded, pub.topic), 0, &encoded),
+                     PUBSUB_OK);
     assert_non_null(encoded);
     kaf_record record = {.container = "all", .key = "a/b", .key_len = 3, .headers = encoded};
     pubsub_block *block = decode(&record, &folded, "#", &got);
