@@ -192,9 +192,9 @@ typedef struct kaf_wish {
 /* At most KAF_TOGETHER_MAX. */
 void pubsub__kafka_make_all(rd_kafka_t *rk, const kaf_making *how, kaf_wish *const *wishes,
                             size_t count, pubsub_duration_ms timeout);
-/* One, in a name: *rkt is NULL unless PUBSUB_OK is returned. */
+/* One, by its name: *out is NULL unless PUBSUB_OK is returned. */
 pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char *name,
-                              pubsub_duration_ms timeout, rd_kafka_topic_t **rkt,
+                              pubsub_duration_ms timeout, rd_kafka_topic_t **out,
                               int32_t *partitions, bool *replicated, pubsub_error *err);
 
 /* topics.c */
