@@ -50,6 +50,23 @@ pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic,
     return rc;
 }
 
+/* A byte takes three at most, and what is refused is short or begins as below: so a usual topic is not encoded,
+ * which each publish would pay for. */
+pubsub_err pubsub__kafka_container_check(const kaf_naming *naming, pubsub_bytes topic,
+                                         pubsub_error *err)
+{
+    static const char ours[] = "pubsub";
+    const size_t n = sizeof(ours) - 1;
+    const char *at = topic.data;
+    char name[KAF_NAME_MAX + 1];
+    size_t len = 0;
+    if (naming->fold == NULL && topic.len > n && topic.len <= KAF_NAME_MAX / 3 &&
+        memcmp(at, "__", 2) != 0 && (memcmp(at, ours, n) != 0 || (at[n] != '.' && at[n] != '/'))) {
+        return PUBSUB_OK;
+    }
+    return pubsub__kafka_container(naming, topic, name, &len, err);
+}
+
 /* ---- encoding -------------------------------------------------------------------------------------- */
 
 static bool add(rd_kafka_headers_t *headers, pubsub_bytes name, pubsub_bytes value)

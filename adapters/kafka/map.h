@@ -35,6 +35,9 @@ bool pubsub__kafka_is_inbox(pubsub_bytes topic);
 /* Topic -> container, NUL-terminated in room for KAF_NAME_MAX + 1 bytes. */
 pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic, char *out,
                                    size_t *len, pubsub_error *err);
+/* Whether there is a container for a topic. */
+pubsub_err pubsub__kafka_container_check(const kaf_naming *naming, pubsub_bytes topic,
+                                         pubsub_error *err);
 /* Whether the container does not say which topic it was, so that a header has to. */
 bool pubsub__kafka_needs_topic(const kaf_naming *naming, pubsub_bytes topic);
 /* The headers of a publication, with_topic: with that one; *out is NULL when it has none. */

@@ -53,6 +53,9 @@ static void test_map_containers(void **state)
         {&apart, "//", NULL},
         {&apart, "__offsets", NULL},
         {&apart, "pubsub/topics", NULL},
+        {&apart, "pubsub.topics", NULL},
+        {&apart, "pubsubs/topics", "pubsubs.topics"},
+        {&apart, "pubsub-a/b", "pubsub-a.b"},
         {&folded, "a/b", "all"},
         {&folded, "/", "all"},
         {&folded, "$inbox/abc", "all"},
@@ -64,6 +67,9 @@ static void test_map_containers(void **state)
         pubsub_err rc = pubsub__kafka_container(rows[i].naming, pubsub_bytes_of(rows[i].topic),
                                                 name, &len, NULL);
         assert_int_equal(rc, rows[i].container == NULL ? PUBSUB_ETOPIC : PUBSUB_OK);
+        assert_int_equal(
+            pubsub__kafka_container_check(rows[i].naming, pubsub_bytes_of(rows[i].topic), NULL),
+            rc);
         if (rows[i].container != NULL) {
             assert_string_equal(name, rows[i].container);
             assert_int_equal(len, strlen(name));
@@ -85,6 +91,12 @@ static void test_map_longest_name(void **state)
     assert_int_equal(
         pubsub__kafka_container(&apart, (pubsub_bytes){topic, KAF_NAME_MAX + 1}, name, &len, NULL),
         PUBSUB_ETOPIC);
+    memset(topic, ' ', sizeof(topic)); /* three bytes each */
+    for (size_t i = KAF_NAME_MAX / 3; i <= KAF_NAME_MAX / 3 + 1; i++) {
+        pubsub_bytes longest = {topic, i};
+        assert_int_equal(pubsub__kafka_container_check(&apart, longest, NULL),
+                         pubsub__kafka_container(&apart, longest, name, &len, NULL));
+    }
 }
 
 /* ---- messages -------------------------------------------------------------------------------------- */
@@ -222,6 +234,25 @@ static void test_map_foreign_headers(void **state)
     rd_kafka_headers_destroy(headers);
 }
 
+/* The name that an earlier message of the block has is used again, unless a header says another one. */
+static void test_map_topics_are_shared(void **state)
+{
+    pubsub_spi_message got;
+    pubsub_bytes known = pubsub_bytes_of("a b");
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+    (void)state;
+    (void)rd_kafka_header_add(headers, KAF_HEADER_TOPIC, -1, "a/c", -1);
+    kaf_record record = {.container = "a-20b", .known = known};
+    pubsub_block *block = decode(&record, &apart, "a b", &got);
+    assert_ptr_equal(got.topic.data, known.data);
+    pubsub_block_discard(block);
+    record.headers = headers;
+    block = decode(&record, &apart, "a b", &got);
+    assert_text(got.topic, "a/c");
+    pubsub_block_discard(block);
+    rd_kafka_headers_destroy(headers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_map_plain_messages_have_no_headers),
         cmocka_unit_test(test_map_shared_containers),
         cmocka_unit_test(test_map_foreign_headers),
+        cmocka_unit_test(test_map_topics_are_shared),
     };
     return cmocka_run_group_tests_name("kafka_map", tests, make_pool, free_pool);
 }
