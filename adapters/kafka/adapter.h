@@ -119,6 +119,7 @@ struct kaf_self {
     kaf_failure failure;
     char last_topic[PUBSUB_TOPIC_MAX]; /* many messages have the same one */
     size_t last_len;
+    bool last_in_header; /* it goes with each message */
     kaf_topic *last;
     /* consumer.c */
     kaf_sub *subs;
@@ -163,13 +164,37 @@ void pubsub__kafka_close_step(kaf_self *self);
 /* Have `queue` write to wake_fd when it gets its first event. */
 void pubsub__kafka_listen(kaf_self *self, rd_kafka_queue_t *queue);
 
-/* make.c. Thread: the worker's. Look for a container, make it where that is wished for and it is not there, and wait
- * until each partition has a leader.
- *   rkt  what was found; may be NULL; destroy it
- * PUBSUB_ENOTFOUND where it is not to be made, PUBSUB_EDENIED, PUBSUB_ETOPIC for a name that clashes, a retryable
- * error when the cluster gives no answer. */
+/* make.c. Thread: the worker's. Look for containers, make them where that is wished for and they are not there, and wait
+ * until each partition has a leader. */
+
+typedef enum kaf_found {
+    KAF_NOT_LOOKED = 0,
+    KAF_FOUND = 1,
+    KAF_MISSING = 2,
+    KAF_PENDING = 3,
+    KAF_FAILED = 4
+} kaf_found;
+
+typedef struct kaf_wish {
+    const char *name;
+    /* out */
+    rd_kafka_topic_t *rkt; /* NULL with `error`; destroy it */
+    int32_t partitions;
+    bool replicated;
+    /* PUBSUB_ENOTFOUND where it is not to be made, PUBSUB_EDENIED, PUBSUB_ETOPIC for a name that clashes, a retryable
+     * error when the cluster gives no answer */
+    pubsub_error error;
+    /* meanwhile */
+    kaf_found state;
+    bool made;
+} kaf_wish;
+
+/* At most KAF_TOGETHER_MAX. */
+void pubsub__kafka_make_all(rd_kafka_t *rk, const kaf_making *how, kaf_wish *const *wishes,
+                            size_t count, pubsub_duration_ms timeout);
+/* One, by its name: *out is NULL unless PUBSUB_OK is returned. */
 pubsub_err pubsub__kafka_make(rd_kafka_t *rk, const kaf_making *how, const char *name,
-                              pubsub_duration_ms timeout, rd_kafka_topic_t **rkt,
+                              pubsub_duration_ms timeout, rd_kafka_topic_t **out,
                               int32_t *partitions, bool *replicated, pubsub_error *err);
 
 /* topics.c */

@@ -9,6 +9,8 @@
 /* What a record has beside key, value and headers, at most: librdkafka counts so much. */
 #define RECORD_REST UINT64_C(128)
 #define MESSAGE_MAX UINT64_C(1000000)
+/* The least that it can be set to. */
+#define MESSAGE_MAX_LEAST UINT64_C(1000)
 
 bool pubsub__kafka_own_option(const char *name)
 {
@@ -124,17 +126,15 @@ pubsub_err pubsub__kafka_check(const pubsub_adapter_config *config, const pubsub
                                const pubsub_publication *pub, pubsub_error *err)
 {
     kaf_naming naming = {pubsub_options_get(config->options, "kafka.topic")};
-    char name[KAF_NAME_MAX + 1];
-    size_t len = 0;
     (void)caps;
-    pubsub_err rc = pubsub__kafka_container(&naming, pub->topic, name, &len, err);
+    pubsub_err rc = pubsub__kafka_container_check(&naming, pub->topic, err);
     uint64_t size = RECORD_REST + pub->payload.len + pub->key.len + pub->content_type.len +
                     pub->reply_to.len + pub->correlation.len;
     for (size_t i = 0; rc == PUBSUB_OK && i < pub->header_count; i++) {
         rc = check_header(i + 1, pub->headers[i].name, err);
         size += pub->headers[i].name.len + pub->headers[i].value.len + 10;
     }
-    uint64_t most = message_max(config->options);
+    uint64_t most = size > MESSAGE_MAX_LEAST ? message_max(config->options) : MESSAGE_MAX_LEAST;
     if (rc == PUBSUB_OK && size > most) {
         rc = pubsub_error_set(err, PUBSUB_ETOOBIG,
                               "the message has %llu bytes with key and headers, "

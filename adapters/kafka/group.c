@@ -14,7 +14,7 @@
  *             committed, then it is given up */
 
 #define SESSION_MS 10000
-#define AGAIN_NS UINT64_C(500000000)
+#define AGAIN_NS UINT64_C(100000000)
 #define LOOK_NS UINT64_C(600000000)
 
 /* ---- the beginning ------------------------------------------------------------------------------------ */

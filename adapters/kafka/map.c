@@ -50,6 +50,23 @@ pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic,
     return rc;
 }
 
+/* A byte takes three at most, and what is refused is short or begins as below: so a usual topic is not encoded,
+ * which each publish would pay for. */
+pubsub_err pubsub__kafka_container_check(const kaf_naming *naming, pubsub_bytes topic,
+                                         pubsub_error *err)
+{
+    static const char ours[] = "pubsub";
+    const size_t n = sizeof(ours) - 1;
+    const char *at = topic.data;
+    char name[KAF_NAME_MAX + 1];
+    size_t len = 0;
+    if (naming->fold == NULL && topic.len > n && topic.len <= KAF_NAME_MAX / 3 &&
+        memcmp(at, "__", 2) != 0 && (memcmp(at, ours, n) != 0 || (at[n] != '.' && at[n] != '/'))) {
+        return PUBSUB_OK;
+    }
+    return pubsub__kafka_container(naming, topic, name, &len, err);
+}
+
 /* ---- encoding -------------------------------------------------------------------------------------- */
 
 static bool add(rd_kafka_headers_t *headers, pubsub_bytes name, pubsub_bytes value)
@@ -59,17 +76,16 @@ static bool add(rd_kafka_headers_t *headers, pubsub_bytes name, pubsub_bytes val
            RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static bool needs_topic(const pubsub_publication *pub, const kaf_naming *naming)
+bool pubsub__kafka_needs_topic(const kaf_naming *naming, pubsub_bytes topic)
 {
-    return naming->fold != NULL || pubsub__kafka_is_inbox(pub->topic) ||
-           pubsub__container_needs_header(PUBSUB__CONTAINER_KAFKA, pub->topic.data, pub->topic.len);
+    return naming->fold != NULL || pubsub__kafka_is_inbox(topic) ||
+           pubsub__container_needs_header(PUBSUB__CONTAINER_KAFKA, topic.data, topic.len);
 }
 
-pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, const kaf_naming *naming,
+pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, bool with_topic,
                                         uint64_t expires_ns, rd_kafka_headers_t **out)
 {
-    bool topic = needs_topic(pub, naming);
-    size_t count = pub->header_count + (topic ? 1 : 0) + (pub->content_type.len > 0 ? 1 : 0) +
+    size_t count = pub->header_count + (with_topic ? 1 : 0) + (pub->content_type.len > 0 ? 1 : 0) +
                    (pub->reply_to.len > 0 ? 1 : 0) + (pub->correlation.len > 0 ? 1 : 0) +
                    (expires_ns > 0 ? 1 : 0);
     char number[NUMBER_MAX];
@@ -79,7 +95,7 @@ pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, const kaf
         return PUBSUB_OK;
     }
     rd_kafka_headers_t *headers = rd_kafka_headers_new(count);
-    if (topic) {
+    if (with_topic) {
         ok = add(headers, pubsub_bytes_of(KAF_HEADER_TOPIC), pub->topic);
     }
     if (pub->content_type.len > 0) {
@@ -146,9 +162,16 @@ kaf_record pubsub__kafka_record(rd_kafka_message_t *message)
                         .offset = message->offset};
 }
 
-size_t pubsub__kafka_decode_need(const kaf_record *record)
+/* Of a topic that is made of a container's name. */
+static size_t room_for_topic(const char *container, pubsub_bytes pattern)
 {
-    size_t need = aligned(KAF_NAME_MAX + 1) + aligned(PUBSUB_TOPIC_MAX + 1) +
+    size_t len = strlen(container);
+    return (len > pattern.len ? len : pattern.len) + 1;
+}
+
+size_t pubsub__kafka_decode_need(const kaf_record *record, pubsub_bytes pattern)
+{
+    size_t need = aligned(room_for_topic(record->container, pattern)) +
                   aligned(record->payload_len) + aligned(record->key_len) + 4 * ALIGN;
     pubsub_header header;
     for (size_t i = 0; header_at(record->headers, i, &header); i++) {
@@ -247,18 +270,24 @@ static bool decode_headers(const rd_kafka_headers_t *headers, pubsub_block *bloc
     return true;
 }
 
-static bool decode_topic(const char *name, const own_headers *own, pubsub_bytes pattern,
+static bool decode_topic(const kaf_record *record, const own_headers *own, pubsub_bytes pattern,
                          pubsub_block *block, pubsub_spi_message *out)
 {
-    size_t len = strlen(name);
-    size_t size = (len > pattern.len ? len : pattern.len) + 1;
+    const char *name = record->container;
+    size_t len = 0;
     if (own->topic.len > 0) {
         out->topic = pubsub_block_copy(block, own->topic);
         return out->topic.data != NULL;
     }
+    if (record->known.len > 0) {
+        out->topic = record->known;
+        return true;
+    }
+    size_t size = room_for_topic(name, pattern);
     char *text = pubsub_block_take(block, size);
-    if (text == NULL || pubsub__container_topic_of(PUBSUB__CONTAINER_KAFKA, name, len, pattern.data,
-                                                   pattern.len, text, size, &len) != PUBSUB_OK) {
+    if (text == NULL ||
+        pubsub__container_topic_of(PUBSUB__CONTAINER_KAFKA, name, strlen(name), pattern.data,
+                                   pattern.len, text, size, &len) != PUBSUB_OK) {
         return false;
     }
     out->topic = (pubsub_bytes){text, len};
@@ -276,7 +305,7 @@ bool pubsub__kafka_decode(const kaf_record *record, const kaf_naming *naming, pu
 {
     own_headers own = {.expires_ns = 0};
     if (!decode_headers(record->headers, block, &own, out) ||
-        !decode_topic(record->container, &own, pattern, block, out)) {
+        !decode_topic(record, &own, pattern, block, out)) {
         return false;
     }
     out->reply_to = pubsub_block_copy(block, own.reply);

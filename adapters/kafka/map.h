@@ -35,8 +35,13 @@ bool pubsub__kafka_is_inbox(pubsub_bytes topic);
 /* Topic -> container, NUL-terminated in room for KAF_NAME_MAX + 1 bytes. */
 pubsub_err pubsub__kafka_container(const kaf_naming *naming, pubsub_bytes topic, char *out,
                                    size_t *len, pubsub_error *err);
-/* The headers of a publication; *out is NULL when it has none. */
-pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, const kaf_naming *naming,
+/* Whether there is a container for a topic. */
+pubsub_err pubsub__kafka_container_check(const kaf_naming *naming, pubsub_bytes topic,
+                                         pubsub_error *err);
+/* Whether the container does not say which topic it was, so that a header has to. */
+bool pubsub__kafka_needs_topic(const kaf_naming *naming, pubsub_bytes topic);
+/* The headers of a publication, with_topic: with that one; *out is NULL when it has none. */
+pubsub_err pubsub__kafka_encode_headers(const pubsub_publication *pub, bool with_topic,
                                         uint64_t expires_ns, rd_kafka_headers_t **out);
 /* A message as librdkafka hands it out. */
 typedef struct kaf_record {
@@ -49,12 +54,13 @@ typedef struct kaf_record {
     int64_t timestamp_ms;              /* -1 = none */
     int32_t partition;
     int64_t offset;
+    pubsub_bytes known; /* the topic of this container, in the block already; .len 0 = not yet */
 } kaf_record;
 
 /* What points into it lives as long as the message. */
 kaf_record pubsub__kafka_record(rd_kafka_message_t *message);
-/* Bytes of a block that decoding a message will take. */
-size_t pubsub__kafka_decode_need(const kaf_record *record);
+/* Bytes of a block that decoding a message will take at most, with the same pattern. */
+size_t pubsub__kafka_decode_need(const kaf_record *record, pubsub_bytes pattern);
 /* Copy a message into a block. `pattern` is the subscription's one if it has only one and that is literal. False
  * when the block has no room. */
 bool pubsub__kafka_decode(const kaf_record *record, const kaf_naming *naming, pubsub_bytes pattern,

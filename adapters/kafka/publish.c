@@ -54,12 +54,13 @@ static rd_kafka_resp_err_t produce(kaf_self *self, kaf_topic *topic, pubsub_spi_
 }
 
 /* To a topic that is ready. AGAIN: it is gone at the broker. */
-static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publish)
+static sent hand_over(kaf_self *self, kaf_topic *topic, pubsub_spi_publish *publish,
+                      bool with_topic)
 {
     rd_kafka_headers_t *headers = NULL;
     pubsub_error error = PUBSUB_ERROR_INIT;
     pubsub_err rc =
-        pubsub__kafka_encode_headers(&publish->pub, &self->naming, publish->expires_ns, &headers);
+        pubsub__kafka_encode_headers(&publish->pub, with_topic, publish->expires_ns, &headers);
     if (rc != PUBSUB_OK) {
         pubsub_error_set(&error, rc, "no memory for headers");
         done_now(self, publish, PUBSUB_NOT_SENT, &error);
@@ -136,6 +137,7 @@ static kaf_topic *route(kaf_self *self, pubsub_bytes topic, pubsub_error *err)
     self->last = found;
     self->last_len = topic.len;
     memcpy(self->last_topic, topic.data, topic.len);
+    self->last_in_header = pubsub__kafka_needs_topic(&self->naming, topic);
     return found;
 }
 
@@ -154,7 +156,7 @@ static bool submit_one(kaf_self *self, pubsub_spi_publish *publish)
             park(self, topic, publish);
             return true;
         }
-        sent result = hand_over(self, topic, publish);
+        sent result = hand_over(self, topic, publish, self->last_in_header);
         if (result != AGAIN) {
             return result == TAKEN;
         }
@@ -190,7 +192,9 @@ void pubsub__kafka_topic_answer(kaf_self *self, kaf_topic *topic, const pubsub_e
         if (err != NULL) {
             bool later = pubsub_err_is_retryable(err->code);
             (void)pubsub__kafka_done(self, publish, later ? PUBSUB_NOT_SENT : PUBSUB_REJECTED, err);
-        } else if (holds_back(self) || hand_over(self, topic, publish) != TAKEN) {
+        } else if (holds_back(self) || hand_over(self, topic, publish,
+                                                 pubsub__kafka_needs_topic(
+                                                     &self->naming, publish->pub.topic)) != TAKEN) {
             (void)pubsub__kafka_done(self, publish, PUBSUB_NOT_SENT, &full);
             err = &full; /* and those behind it, so that they keep their order */
         }

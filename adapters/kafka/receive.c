@@ -207,13 +207,26 @@ static bool same(pubsub_bytes a, pubsub_bytes b)
     return a.len == b.len && a.data != NULL && b.data != NULL && memcmp(a.data, b.data, a.len) == 0;
 }
 
-static void give_one(kaf_sub *sub, kaf_part *part, rd_kafka_message_t *message, pubsub_block *block)
+/* Messages come in runs of one topic: those of a block share its name. */
+typedef struct run {
+    const rd_kafka_topic_t *rkt;
+    pubsub_bytes topic;
+} run;
+
+static void give_one(kaf_sub *sub, kaf_part *part, rd_kafka_message_t *message, pubsub_block *block,
+                     run *last)
 {
     pubsub_spi_message *out = pubsub_block_message(block);
     kaf_record record = pubsub__kafka_record(message);
+    if (last->rkt == message->rkt) {
+        record.known = last->topic;
+    }
     if (out == NULL ||
         !pubsub__kafka_decode(&record, &sub->self->naming, sub->literal, block, out)) {
         return; /* there is room: it was counted */
+    }
+    if (record.headers == NULL) { /* none that names another one */
+        *last = (run){message->rkt, out->topic};
     }
     out->token = (uint64_t)part->epoch << 32 | part->slot;
     out->position[0] = (uint64_t)part->number;
@@ -241,7 +254,7 @@ static bool give(kaf_consumer *consumer, kaf_sub *sub)
     for (size_t i = 0; i < consumer->held_count; i++) {
         if (is_for(sub, consumer->held_parts[i], consumer->held[i])) {
             kaf_record record = pubsub__kafka_record(consumer->held[i]);
-            need += pubsub__kafka_decode_need(&record);
+            need += pubsub__kafka_decode_need(&record, sub->literal);
             count++;
         }
     }
@@ -252,9 +265,10 @@ static bool give(kaf_consumer *consumer, kaf_sub *sub)
     if (block == NULL) {
         return false;
     }
+    run last = {NULL, {NULL, 0}};
     for (size_t i = 0; i < consumer->held_count; i++) {
         if (is_for(sub, consumer->held_parts[i], consumer->held[i])) {
-            give_one(sub, consumer->held_parts[i], consumer->held[i], block);
+            give_one(sub, consumer->held_parts[i], consumer->held[i], block, &last);
         }
     }
     sub->given = true;

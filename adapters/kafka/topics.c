@@ -13,11 +13,8 @@ typedef struct ask {
     kaf_job job;
     kaf_self *self;
     rd_kafka_t *rk;
-    rd_kafka_topic_t *rkt;
-    int32_t partitions;
-    bool replicated;
-    pubsub_error error;
     kaf_making making;
+    kaf_wish wish;
     size_t len;
     char name[KAF_NAME_MAX + 1];
 } ask;
@@ -128,11 +125,19 @@ static kaf_topic *add(kaf_self *self, const char *name, size_t len)
 
 /* ---- asking the broker ---------------------------------------------------------------------------- */
 
-static void ask_run(kaf_job *job)
+/* Many new topics cost the cluster not much more time than one. */
+static void ask_run_all(kaf_job *first)
 {
-    ask *me = (ask *)job;
-    (void)pubsub__kafka_make(me->rk, &me->making, me->name, MAKE_MS, &me->rkt, &me->partitions,
-                             &me->replicated, &me->error);
+    for (kaf_job *job = first; job != NULL;) {
+        ask *me = (ask *)job;
+        kaf_wish *wishes[KAF_TOGETHER_MAX];
+        size_t count = 0;
+        for (; job != NULL && ((ask *)job)->rk == me->rk && count < KAF_TOGETHER_MAX;
+             job = job->next) {
+            wishes[count++] = &((ask *)job)->wish;
+        }
+        pubsub__kafka_make_all(me->rk, &me->making, wishes, count, MAKE_MS);
+    }
 }
 
 static void ask_done(kaf_job *job, bool dropped)
@@ -141,18 +146,18 @@ static void ask_done(kaf_job *job, bool dropped)
     kaf_self *self = me->self;
     kaf_topic *topic = dropped ? NULL : find(self, me->name, me->len);
     if (topic != NULL && topic->state == KAF_TOPIC_ASKED && me->rk == self->producer) {
-        topic->handle = me->rkt;
-        topic->partitions = me->partitions;
+        topic->handle = me->wish.rkt;
+        topic->partitions = me->wish.partitions;
         topic->keyless = RD_KAFKA_PARTITION_UA;
-        if (!self->spread && me->rkt != NULL) {
-            topic->keyless = rd_kafka_msg_partitioner_murmur2(me->rkt, topic->name, topic->len,
-                                                              me->partitions, NULL, NULL);
+        if (!self->spread && me->wish.rkt != NULL) {
+            topic->keyless = rd_kafka_msg_partitioner_murmur2(me->wish.rkt, topic->name, topic->len,
+                                                              me->wish.partitions, NULL, NULL);
         }
-        topic->replicated = me->replicated;
+        topic->replicated = me->wish.replicated;
         topic->state = KAF_TOPIC_READY;
-        pubsub__kafka_topic_answer(self, topic, me->rkt != NULL ? NULL : &me->error);
-    } else if (me->rkt != NULL) {
-        rd_kafka_topic_destroy(me->rkt);
+        pubsub__kafka_topic_answer(self, topic, me->wish.rkt != NULL ? NULL : &me->wish.error);
+    } else if (me->wish.rkt != NULL) {
+        rd_kafka_topic_destroy(me->wish.rkt);
     }
     pubsub__free(me);
 }
@@ -163,13 +168,14 @@ static bool begin(kaf_self *self, kaf_topic *topic)
     if (me == NULL) {
         return false;
     }
-    me->job.run = ask_run;
+    me->job.run_all = ask_run_all;
     me->job.done = ask_done;
     me->self = self;
     me->rk = self->producer;
     me->making = self->making;
     me->len = topic->len;
     memcpy(me->name, topic->name, sizeof(me->name));
+    me->wish = (kaf_wish){.name = me->name, .error = PUBSUB_ERROR_INIT};
     topic->state = KAF_TOPIC_ASKED;
     pubsub__kafka_worker_do(self->worker, &me->job);
     return true;

@@ -18,7 +18,6 @@ struct kaf_worker {
     pthread_cond_t cond;
     job_list wanted; /* under the lock, as everything below */
     job_list finished;
-    kaf_job *running;
     bool stopping;
 };
 
@@ -39,6 +38,20 @@ static kaf_job *pop(job_list *list)
     return job;
 }
 
+/* Those right behind a job that can be run with it, as a list. */
+static void take_together(kaf_worker *worker, kaf_job *job)
+{
+    kaf_job *last = job;
+    job->next = NULL;
+    for (int count = 1; job->run_all != NULL && count < KAF_TOGETHER_MAX &&
+                        worker->wanted.head != NULL && worker->wanted.head->run_all == job->run_all;
+         count++) {
+        last->next = pop(&worker->wanted);
+        last = last->next;
+        last->next = NULL;
+    }
+}
+
 static void *work(void *ctx)
 {
     kaf_worker *worker = ctx;
@@ -49,12 +62,19 @@ static void *work(void *ctx)
             pthread_cond_wait(&worker->cond, &worker->lock);
             continue;
         }
-        worker->running = job;
+        take_together(worker, job);
         pthread_mutex_unlock(&worker->lock);
-        job->run(job);
+        if (job->run_all != NULL) {
+            job->run_all(job);
+        } else {
+            job->run(job);
+        }
         pthread_mutex_lock(&worker->lock);
-        worker->running = NULL;
-        push(&worker->finished, job);
+        while (job != NULL) {
+            kaf_job *next = job->next;
+            push(&worker->finished, job);
+            job = next;
+        }
         pubsub_sink_wake(worker->sink);
     }
     pthread_mutex_unlock(&worker->lock);

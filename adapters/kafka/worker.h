@@ -9,6 +9,9 @@
 
 #include <stdbool.h>
 
+/* So many at most are run together. */
+enum { KAF_TOGETHER_MAX = 64 };
+
 typedef struct kaf_worker kaf_worker;
 typedef struct kaf_job kaf_job;
 
@@ -16,6 +19,9 @@ struct kaf_job {
     kaf_job *next;
     void (*run)(
         kaf_job *job); /* on the worker's thread: calls the library, writes results into the job */
+    /* Instead of `run`, for those that can do it together: the job and, linked by `next`, those behind it that have the
+     * same; NULL = one by one. */
+    void (*run_all)(kaf_job *first);
     /* on the I/O thread afterwards; `dropped`: the worker ends and `run` was not called. Frees the job. */
     void (*done)(kaf_job *job, bool dropped);
 };

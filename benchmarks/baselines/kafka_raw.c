@@ -137,6 +137,7 @@ static rd_kafka_t *consume(const settings *with, const raw_shared *mem)
     set(conf, "group.id", "kafka_raw"); /* is never joined */
     set(conf, "enable.auto.commit", "false");
     set(conf, "enable.auto.offset.store", "false");
+    set(conf, "auto.offset.reset", "error"); /* nothing is passed over */
     set(conf, "fetch.wait.max.ms", "100");
     rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, conf);
     name_of(mem, name);
@@ -173,6 +174,9 @@ static void subscribe(const void *settings_of, raw_shared *mem, bool open)
             since = 0;
         } else {
             uint64_t now = pubsub__clock_mono_ns();
+            if (message != NULL) {
+                fprintf(stderr, "kafka_raw: %s\n", rd_kafka_message_errstr(message));
+            }
             since = since == 0 ? now : since;
             if (atomic_load(&mem->over) != 0 && now - since > DRAIN_NS) {
                 break;

@@ -107,7 +107,12 @@ static void put_encoded(writer *to, const container_row *row, const char *text, 
 {
     for (size_t i = 0; i < len; i++) {
         char piece[3];
-        put(to, piece, row->encode_byte((unsigned char)text[i], piece));
+        size_t n = row->encode_byte((unsigned char)text[i], piece);
+        if (n == 1 && to->size - to->len > 1) { /* the usual case, for each byte of each message */
+            to->out[to->len++] = piece[0];
+        } else {
+            put(to, piece, n);
+        }
     }
 }
 
@@ -198,7 +203,8 @@ static bool maps_to(const container_row *row, const char *pattern, size_t plen,
     for (size_t i = 0; i < plen; i++) {
         char piece[3];
         size_t n = row->encode_byte((unsigned char)pattern[i], piece);
-        if (len - at < n || memcmp(container + at, piece, n) != 0) {
+        if (len - at < n || container[at] != piece[0] ||
+            (n > 1 && memcmp(container + at, piece, n) != 0)) {
             return false;
         }
         at += n;

@@ -68,6 +68,9 @@ typedef struct conf_network {
     int64_t writes_down;
     /* Client options with which a peer that falls silent is found within some seconds; NULL = none. */
     const char *attentive;
+    /* What the adapter's library reads ahead for a subscription that takes nothing, in bytes: a bound, whatever goes
+     * by. 0 = nothing worth speaking of. */
+    uint64_t reads_ahead;
 } conf_network;
 
 /* What the suite has to know of an adapter. */

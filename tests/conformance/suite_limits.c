@@ -65,7 +65,13 @@ static uint64_t memory_now(void)
     return kib * 1024;
 }
 
-/* Nobody polls the subscriber while ten times its limit goes by. */
+static uint64_t reads_ahead(const conf *t)
+{
+    return t->adapter->network != NULL ? t->adapter->network->reads_ahead : 0;
+}
+
+/* Nobody polls the subscriber while many times its limit goes by, and twice what the adapter's library may have
+ * read ahead. */
 static void memory_is_bounded_while_nobody_polls(conf *t)
 {
     enum { COUNT = 6000, SIZE = 4096, PREFETCH = 200 };
@@ -76,9 +82,11 @@ static void memory_is_bounded_while_nobody_polls(conf *t)
     kit_peer *publisher = kit_peer_plain(t->net, t->url, "queue_messages=500");
     kit_sub *sub = kit_subscribe(conf_peer(t), topic, "prefetch=200");
     sub->peer->unpolled = true;
+    size_t count = COUNT + (size_t)(2 * reads_ahead(t) / SIZE);
+    uint64_t ahead = reads_ahead(t) + reads_ahead(t) / 4; /* and what it needs for each message */
     pub.payload = (pubsub_bytes){payload, sizeof(payload)};
     before = memory_now();
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         kit_send(publisher, &pub);
         if (i % 500 == 0) {
             assert_true(kit_stats(sub->peer).ready <= PREFETCH);
@@ -87,10 +95,10 @@ static void memory_is_bounded_while_nobody_polls(conf *t)
     kit_flush(publisher);
     assert_true(kit_stats(sub->peer).ready <= PREFETCH);
     if (getenv("PUBSUB_TEST_SLOW") == NULL) { /* sanitizers keep freed memory */
-        assert_true(memory_now() < before + (uint64_t)COUNT * SIZE / 2);
+        assert_true(memory_now() < before + (uint64_t)COUNT * SIZE / 2 + ahead);
     }
     sub->peer->unpolled = false;
-    KIT_AWAIT(t->net, kit_count(sub) == COUNT);
+    KIT_AWAIT(t->net, kit_count(sub) == count);
 }
 
 static void a_stalled_subscription_does_not_stop_another(conf *t)
@@ -103,6 +111,7 @@ static void a_stalled_subscription_does_not_stop_another(conf *t)
     conf_publish_many(peer, topic, "m", COUNT);
     conf_expect_exactly(t, other, "m", COUNT);
     kit_flush(peer);
+    KIT_AWAIT(t->net, kit_count(stalled) >= 5); /* it may be read by another way than the other */
     assert_int_equal(kit_count(stalled), 5);
 }
 

@@ -10,7 +10,8 @@ int main(int argc, char **argv)
         .spread = "partitions=4&keyless=spread&kafka.session.timeout.ms=6000",
         .own = "generous",
         .advertise = "advertised.listeners=PLAIN://127.0.0.1",
-        .attentive = "kafka.keep_alive=1s"};
+        .attentive = "kafka.keep_alive=1s",
+        .reads_ahead = UINT64_C(32768) * 1024}; /* queued.max.messages.kbytes */
     static const conf_adapter kafka = {
         .name = "kafka",
         .network = &broker,

@@ -53,6 +53,9 @@ static void test_map_containers(void **state)
         {&apart, "//", NULL},
         {&apart, "__offsets", NULL},
         {&apart, "pubsub/topics", NULL},
+        {&apart, "pubsub.topics", NULL},
+        {&apart, "pubsubs/topics", "pubsubs.topics"},
+        {&apart, "pubsub-a/b", "pubsub-a.b"},
         {&folded, "a/b", "all"},
         {&folded, "/", "all"},
         {&folded, "$inbox/abc", "all"},
@@ -64,6 +67,9 @@ static void test_map_containers(void **state)
         pubsub_err rc = pubsub__kafka_container(rows[i].naming, pubsub_bytes_of(rows[i].topic),
                                                 name, &len, NULL);
         assert_int_equal(rc, rows[i].container == NULL ? PUBSUB_ETOPIC : PUBSUB_OK);
+        assert_int_equal(
+            pubsub__kafka_container_check(rows[i].naming, pubsub_bytes_of(rows[i].topic), NULL),
+            rc);
         if (rows[i].container != NULL) {
             assert_string_equal(name, rows[i].container);
             assert_int_equal(len, strlen(name));
@@ -85,6 +91,12 @@ static void test_map_longest_name(void **state)
     assert_int_equal(
         pubsub__kafka_container(&apart, (pubsub_bytes){topic, KAF_NAME_MAX + 1}, name, &len, NULL),
         PUBSUB_ETOPIC);
+    memset(topic, ' ', sizeof(topic)); /* three bytes each */
+    for (size_t i = KAF_NAME_MAX / 3; i <= KAF_NAME_MAX / 3 + 1; i++) {
+        pubsub_bytes longest = {topic, i};
+        assert_int_equal(pubsub__kafka_container_check(&apart, longest, NULL),
+                         pubsub__kafka_container(&apart, longest, name, &len, NULL));
+    }
 }
 
 /* ---- messages -------------------------------------------------------------------------------------- */
@@ -93,7 +105,8 @@ static void test_map_longest_name(void **state)
 static pubsub_block *decode(const kaf_record *record, const kaf_naming *naming, const char *pattern,
                             pubsub_spi_message *out)
 {
-    pubsub_block *block = pubsub__block_new(pool, 1, pubsub__kafka_decode_need(record));
+    pubsub_block *block =
+        pubsub__block_new(pool, 1, pubsub__kafka_decode_need(record, pubsub_bytes_of(pattern)));
     assert_non_null(block);
     pubsub_spi_message *message = pubsub_block_message(block);
     assert_true(pubsub__kafka_decode(record, naming, pubsub_bytes_of(pattern), block, message));
@@ -119,7 +132,9 @@ static void test_map_messages_come_back(void **state)
     pub.correlation = (pubsub_bytes){binary, 3};
     pub.headers = headers;
     pub.header_count = COUNT(headers);
-    assert_int_equal(pubsub__kafka_encode_headers(&pub, &apart, 123456789, &encoded), PUBSUB_OK);
+    assert_int_equal(pubsub__kafka_encode_headers(
+                         &pub, pubsub__kafka_needs_topic(&apart, pub.topic), 123456789, &encoded),
+                     PUBSUB_OK);
     kaf_record record = {.container = "a.b.c",
                          .key = "",
                          .payload = binary,
@@ -155,7 +170,9 @@ static void test_map_plain_messages_have_no_headers(void **state)
     pubsub_spi_message got;
     (void)state;
     pub.topic = pubsub_bytes_of("a/b");
-    assert_int_equal(pubsub__kafka_encode_headers(&pub, &apart, 0, &encoded), PUBSUB_OK);
+    assert_int_equal(pubsub__kafka_encode_headers(
+                         &pub, pubsub__kafka_needs_topic(&apart, pub.topic), 0, &encoded),
+                     PUBSUB_OK);
     assert_null(encoded);
     kaf_record record = {.container = "a.b", .timestamp_ms = -1};
     pubsub_block *block = decode(&record, &apart, "#", &got);
@@ -179,7 +196,9 @@ static void test_map_shared_containers(void **state)
     pubsub_spi_message got;
     (void)state;
     pub.topic = pubsub_bytes_of("a/b");
-    assert_int_equal(pubsub__kafka_encode_headers(&pub, &folded, 0, &encoded), PUBSUB_OK);
+    assert_int_equal(pubsub__kafka_encode_headers(
+                         &pub, pubsub__kafka_needs_topic(&folded, pub.topic), 0, &encoded),
+                     PUBSUB_OK);
     assert_non_null(encoded);
     kaf_record record = {.container = "all", .key = "a/b", .key_len = 3, .headers = encoded};
     pubsub_block *block = decode(&record, &folded, "#", &got);
@@ -215,6 +234,25 @@ static void test_map_foreign_headers(void **state)
     rd_kafka_headers_destroy(headers);
 }
 
+/* The name that an earlier message of the block has is used again, unless a header says another one. */
+static void test_map_topics_are_shared(void **state)
+{
+    pubsub_spi_message got;
+    pubsub_bytes known = pubsub_bytes_of("a b");
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+    (void)state;
+    (void)rd_kafka_header_add(headers, KAF_HEADER_TOPIC, -1, "a/c", -1);
+    kaf_record record = {.container = "a-20b", .known = known};
+    pubsub_block *block = decode(&record, &apart, "a b", &got);
+    assert_ptr_equal(got.topic.data, known.data);
+    pubsub_block_discard(block);
+    record.headers = headers;
+    block = decode(&record, &apart, "a b", &got);
+    assert_text(got.topic, "a/c");
+    pubsub_block_discard(block);
+    rd_kafka_headers_destroy(headers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_map_plain_messages_have_no_headers),
         cmocka_unit_test(test_map_shared_containers),
         cmocka_unit_test(test_map_foreign_headers),
+        cmocka_unit_test(test_map_topics_are_shared),
     };
     return cmocka_run_group_tests_name("kafka_map", tests, make_pool, free_pool);
 }
