@@ -46,11 +46,12 @@ static rd_kafka_resp_err_t produce(kaf_self *self, kaf_topic *topic, pubsub_spi_
                                   pub->payload.len, key.data, key.len, opaque);
         return rc == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
     }
+    /* Not with the library's RD_KAFKA_V_ macros, which are no ISO C. */
     return rd_kafka_producev(
-        self->producer, RD_KAFKA_V_RKT(topic->handle), RD_KAFKA_V_PARTITION(partition),
-        RD_KAFKA_V_MSGFLAGS(flags), RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, pub->payload.len),
-        RD_KAFKA_V_KEY((void *)(uintptr_t)key.data, key.len), RD_KAFKA_V_HEADERS(headers),
-        RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+        self->producer, RD_KAFKA_VTYPE_RKT, topic->handle, RD_KAFKA_VTYPE_PARTITION, partition,
+        RD_KAFKA_VTYPE_MSGFLAGS, flags, RD_KAFKA_VTYPE_VALUE, (void *)(uintptr_t)payload,
+        pub->payload.len, RD_KAFKA_VTYPE_KEY, (void *)(uintptr_t)key.data, key.len,
+        RD_KAFKA_VTYPE_HEADERS, headers, RD_KAFKA_VTYPE_OPAQUE, opaque, RD_KAFKA_VTYPE_END);
 }
 
 /* To a topic that is ready. AGAIN: it is gone at the broker. */
