@@ -17,7 +17,7 @@
 /* A bridge is killed at random moments and started again. Every event arrives, and each kill brings at
  * most as many again as were in flight. */
 
-enum { LAST = 6000, LAST_BROKER = 40000, KILLS = 25, IN_FLIGHT = 50 };
+enum { LAST = 6000, LAST_BROKER = 40000, KILLS = 25, IN_FLIGHT = 50, QUIET = 1500 };
 
 static void set_up(scripted_bridge *b, const char *dir, const char *kind)
 {
@@ -68,7 +68,7 @@ static int bridge_role(int argc, char **argv)
 
 typedef struct watch {
     uint64_t settled;
-    uint64_t quiet; /* lines without progress */
+    kit_deadline quiet; /* over when there was no progress for long */
     uint64_t last_published;
     unsigned busy; /* kills while messages were in flight */
 } watch;
@@ -83,9 +83,9 @@ static void live(const char *dir, const char *kind, unsigned lines, watch *w)
     const char *const arguments[] = {dir, kind, begin, NULL};
     kit_child_start(&child, "bridge", arguments);
     bool busy = false;
-    w->quiet = 0;
+    w->quiet = kit_in(QUIET);
     w->last_published = 0;
-    for (unsigned i = 0; lines == 0 ? w->quiet < 100 : i < lines || (!busy && i < lines + 20);
+    for (unsigned i = 0; lines == 0 ? !kit_over(w->quiet) : i < lines || (!busy && i < lines + 20);
          i++) {
         unsigned long long published = 0, received = 0, settled = 0, in_flight = 0;
         if (!kit_child_line(&child, line, sizeof line, KIT_PATIENCE) ||
@@ -93,7 +93,9 @@ static void live(const char *dir, const char *kind, unsigned lines, watch *w)
             fail_msg("the bridge ended: %s", line);
         }
         w->settled = settled > w->settled ? settled : w->settled;
-        w->quiet = published == w->last_published && in_flight == 0 ? w->quiet + 1 : 0;
+        if (published != w->last_published || in_flight != 0) {
+            w->quiet = kit_in(QUIET);
+        }
         w->last_published = published;
         busy = in_flight > 0;
     }
