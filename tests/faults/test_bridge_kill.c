@@ -73,12 +73,19 @@ typedef struct watch {
     unsigned busy; /* kills while messages were in flight */
 } watch;
 
+/* published, received, settled, in flight */
+static bool parse(const char *line, unsigned long long said[4])
+{
+    return sscanf(line, "%llu %llu %llu %llu", &said[0], &said[1], &said[2], &said[3]) == 4;
+}
+
 /* One life: until `lines` were said, or, with 0, until nothing happens any more. */
 static void live(const char *dir, const char *kind, unsigned lines, watch *w)
 {
     kit_child child;
     char begin[24];
     char line[400];
+    unsigned long long said[4] = {0};
     (void)snprintf(begin, sizeof begin, "%" PRIu64, w->settled);
     const char *const arguments[] = {dir, kind, begin, NULL};
     kit_child_start(&child, "bridge", arguments);
@@ -87,21 +94,22 @@ static void live(const char *dir, const char *kind, unsigned lines, watch *w)
     w->last_published = 0;
     for (unsigned i = 0; lines == 0 ? !kit_over(w->quiet) : i < lines || (!busy && i < lines + 20);
          i++) {
-        unsigned long long published = 0, received = 0, settled = 0, in_flight = 0;
-        if (!kit_child_line(&child, line, sizeof line, KIT_PATIENCE) ||
-            sscanf(line, "%llu %llu %llu %llu", &published, &received, &settled, &in_flight) != 4) {
+        if (!kit_child_line(&child, line, sizeof line, KIT_PATIENCE) || !parse(line, said)) {
             fail_msg("the bridge ended: %s", line);
         }
-        w->settled = settled > w->settled ? settled : w->settled;
-        if (published != w->last_published || in_flight != 0) {
+        if (said[0] != w->last_published || said[3] != 0) {
             w->quiet = kit_in(QUIET);
         }
-        w->last_published = published;
-        busy = in_flight > 0;
+        w->last_published = said[0];
+        busy = said[3] > 0;
     }
     w->busy += busy;
     kit_child_signal(&child, SIGKILL);
     assert_int_equal(kit_child_wait(&child, KIT_PATIENCE), 128 + SIGKILL);
+    /* The source knows all receipts it got, also those that were said and not yet read here. */
+    while (kit_child_line(&child, line, sizeof line, 1) && parse(line, said)) {
+    }
+    w->settled = said[2] > w->settled ? said[2] : w->settled;
     kit_child_end(&child);
 }
 
