@@ -140,7 +140,7 @@ static void count(const char *dir, unsigned last, uint64_t allowed)
 
 static void kill_often(const char *dir, const char *kind, unsigned last, uint64_t allowed)
 {
-    watch w = {0, 0, 0, 0};
+    watch w = {.settled = 0};
     for (unsigned i = 0; i < KILLS; i++) {
         live(dir, kind, 1 + (unsigned)pubsub__rand_below(12), &w);
     }
