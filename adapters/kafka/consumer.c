@@ -89,6 +89,7 @@ static rd_kafka_conf_t *conf_for(const kaf_sub *sub, bool grouped, uint64_t *has
         return NULL;
     }
     *hash = hash_conf(conf);
+    rd_kafka_conf_set_error_cb(conf, pubsub__kafka_consumer_says);
     if (grouped) {
         rd_kafka_conf_set_rebalance_cb(conf, pubsub__kafka_rebalance);
     }

@@ -28,9 +28,11 @@ typedef struct kaf_look kaf_look;
 
 enum {
     KAF_BUCKETS = 256,
-    KAF_BATCH = 256,        /* messages of one turn of one consumer */
-    KAF_COMMIT_MS = 200,    /* how long acks are collected */
-    KAF_DRY_MS = 1500,      /* a group without credit for so long: its partitions are paused */
+    KAF_BATCH = 256,     /* messages of one turn of one consumer */
+    KAF_COMMIT_MS = 200, /* how long acks are collected */
+    KAF_DRY_MS = 1500,   /* a group without credit for so long: its partitions are paused */
+    KAF_CUT_MS =
+        60000, /* so long after a cut a durable name may have been taken over by its earlier self */
     KAF_LEAVE_MS = 200,     /* without credit beside others for so long: a consumer of its own */
     KAF_REFRESH_MS = 10000, /* how often is looked for new partitions and topics nobody announced */
     KAF_STEP_MS = 5000,     /* longest wait for one answer */
@@ -102,6 +104,7 @@ struct kaf_consumer {
     bool dirty;
     bool committing;
     uint64_t commit_due_ns;
+    uint64_t cut_ns; /* when a broker was last lost, 0 = never */
     bool paused;
     uint64_t dry_ns; /* without credit since, 0 = has some */
     bool growing;    /* a job looks for partitions */
@@ -238,6 +241,8 @@ void pubsub__kafka_reset_tick(kaf_consumer *consumer);
 /* ---- group.c ---- */
 void pubsub__kafka_group_begin(kaf_sub *sub);
 void pubsub__kafka_group_tick(kaf_consumer *consumer, uint64_t now);
+/* What librdkafka says about connections; the one of rd_kafka_conf_set_error_cb. */
+void pubsub__kafka_consumer_says(rd_kafka_t *rk, int code, const char *reason, void *opaque);
 void pubsub__kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                              rd_kafka_topic_partition_list_t *list, void *opaque);
 /* What a rebalance told is dealt with outside of the library's call. */

@@ -76,12 +76,36 @@ static void lose(kaf_consumer *consumer, const char *topic, rd_kafka_resp_err_t 
     }
 }
 
+void pubsub__kafka_consumer_says(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    kaf_self *self = opaque;
+    if (pubsub__kafka_look_closes()) {
+        return; /* on the worker's thread, at its end */
+    }
+    for (kaf_consumer *one = self->consumers; one != NULL; one = one->next) {
+        if (one->rk == rk &&
+            (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)) {
+            one->cut_ns = pubsub__clock_mono_ns();
+        }
+    }
+    pubsub_sink_log(self->sink, PUBSUB_LOG_INFO, "%s: %s", rd_kafka_name(rk), reason);
+}
+
+/* A durable name joins again after a cut, and when the answer to that is lost, once more: then the broker takes its
+ * earlier self for another holder. A consumer that is made anew has seen no cut, so that two real holders do
+ * not throw each other out for ever. */
+static bool was_cut(const kaf_consumer *consumer)
+{
+    return consumer->cut_ns != 0 && pubsub__clock_mono_ns() - consumer->cut_ns < KAF_CUT_MS * MS;
+}
+
 static void fatal(kaf_consumer *consumer)
 {
     char text[200] = "";
     pubsub_error err = PUBSUB_ERROR_INIT;
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(consumer->rk, text, sizeof(text));
-    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && consumer->subs != NULL) {
+    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && consumer->subs != NULL &&
+        !was_cut(consumer)) {
         pubsub_error_set(&err, PUBSUB_ETAKEN, "'%.64s' was taken over by another holder",
                          consumer->subs->group);
     } else {

@@ -30,7 +30,6 @@ cmake --install "$build" --prefix "$work/first" >"$work/install.log" 2>&1 || {
 mv "$work/first" "$work/prefix"
 bin=$work/prefix/bin
 pc=$(find "$work/prefix" -name pubsub.pc)
-libdir=$(dirname "$(dirname "$pc")")
 PKG_CONFIG_PATH=$(dirname "$pc")
 export PKG_CONFIG_PATH
 example=$source/examples/adapter-memory
