@@ -21,12 +21,13 @@ endfunction()
 # pubsub_add_adapter(kafka MODULE ROWS options.c SOURCES adapter.c ... [PACKAGES rdkafka>=2.0]
 # [LIBRARY paho-mqtt3as MQTTAsync.h]): the adapter becomes a part of libpubsub named adapter_<name>.
 # PACKAGES are pkg-config modules; LIBRARY is one that has no such module, found by its name and a header.
-# Their headers are system headers and visible in this folder only. With MODULE and PUBSUB_ADAPTER_MODULES it
+# Their headers are system headers and visible in this folder only. With SHARED_PACKAGES the packages' libraries
+# are loaded by programs that link libpubsub statically, too, so what those need in turn is not asked for. With MODULE and PUBSUB_ADAPTER_MODULES it
 # is a part of the static library only, and a module of the shared one, which keeps the option rows: the
 # files of ROWS, compiled with PUBSUB_MODULE_ROWS (adapters/module/options.h). The table, pubsub__adapter_<name>,
 # is in adapter.c. The registry is compiled with PUBSUB_HAVE_ADAPTER_<NAME> or PUBSUB_MODULE_ADAPTER_<NAME>.
 function(pubsub_add_adapter name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "MODULE" "" "SOURCES;ROWS;PACKAGES;LIBRARY")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "MODULE;SHARED_PACKAGES" "" "SOURCES;ROWS;PACKAGES;LIBRARY")
     string(TOUPPER ${name} upper)
     set(found "")
     foreach(package IN LISTS arg_PACKAGES)
@@ -41,7 +42,12 @@ function(pubsub_add_adapter name)
             return()
         endif()
         list(APPEND found PkgConfig::${prefix})
-        set_property(GLOBAL APPEND PROPERTY PUBSUB_PC_REQUIRES "${package}")
+        if(arg_SHARED_PACKAGES)
+            list(TRANSFORM ${prefix}_LIBRARIES PREPEND "-l" OUTPUT_VARIABLE flags)
+            set_property(GLOBAL APPEND PROPERTY PUBSUB_PC_LIBS ${flags})
+        else()
+            set_property(GLOBAL APPEND PROPERTY PUBSUB_PC_REQUIRES "${package}")
+        endif()
     endforeach()
     set(header_dir "")
     if(arg_LIBRARY)

@@ -299,7 +299,7 @@ class Config(support.Case):
             ("pub", "-b", "mqtt://h", "-X", "pasword=" + SECRET, "t", "x"),
             ("pub", "-b", "mqtt://h", "--pasword=" + SECRET, "t", "x"),
             ("config", "-b", "mqtt://h", "--password", SECRET), ("config", "-b", "own"),
-            ("config", "-b", "kafka://h", "-X", "kafka.sasl.password=" + SECRET),
+            ("config", "-b", "kafka://h", "-X", "kafka.ssl.key.password=" + SECRET),
             ("bench", "-b", url, "--report", "json", "-z", "100ms", "--timeout", "2s"),
         ]
         for words in tries:
@@ -330,7 +330,7 @@ class Config(support.Case):
                       ("pub", "-b", "mqtt://h", "--password", "%s"),
                       ("sub", "-b", "mqtt://h", "--password=%s"),
                       ("pub", "-b", "mqtt://h", "-X", "password=%s"), ("pub", "-b", "mqtt://h", "-Xpassword=%s"),
-                      ("pub", "-b", "kafka://h", "-X", "kafka.sasl.password=%s")):
+                      ("pub", "-b", "kafka://h", "-X", "kafka.ssl.key.password=%s")):
             line, out = self.command_line(*(w.replace("%s", SECRET) for w in words))
             self.assertNotIn(SECRET.encode(), b" ".join(line), words)
             stars = [w.replace("%s", "*" * len(SECRET)).encode() for w in words]
