@@ -35,12 +35,15 @@ endif()
 
 # pkg-config: "name>=version" of a pkg-config module becomes "name >= version".
 get_property(requires GLOBAL PROPERTY PUBSUB_PC_REQUIRES)
+get_property(shared GLOBAL PROPERTY PUBSUB_SHARED_REQUIRES)
 list(PREPEND requires libuv)
 set(pc_requires "")
 set(PUBSUB_CONFIG_PACKAGES "    pkg_check_modules(LIBUV QUIET IMPORTED_TARGET libuv)\n")
-foreach(module IN LISTS requires)
-    string(REGEX REPLACE "([<>=]+)" " \\1 " spaced "${module}")
-    list(APPEND pc_requires "${spaced}")
+foreach(module IN LISTS requires shared)
+    if(NOT module IN_LIST shared)
+        string(REGEX REPLACE "([<>=]+)" " \\1 " spaced "${module}")
+        list(APPEND pc_requires "${spaced}")
+    endif()
     if(NOT module STREQUAL "libuv")
         string(MAKE_C_IDENTIFIER "PUBSUB_${module}" prefix)
         string(APPEND PUBSUB_CONFIG_PACKAGES
